@@ -1,0 +1,1 @@
+//! The contract between web servers and web applications.
