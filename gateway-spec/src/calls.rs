@@ -1,0 +1,364 @@
+//! [`Calls`]: the order of calls, kept in one table for every server.
+//!
+//! ```text
+//!              start                 bytes                 end
+//!   Fresh ───────────────► Held ───────────────► Sent ───────────────► Done
+//!     │      restart ↺ ▲    │  └──────────────── end ─────────────────► │
+//!     │                │    │                     │
+//!     │ bad head       │    │ bad head,           │ restart, start
+//!     ▼                │    ▼ second start        ▼
+//!   Refused ───────────┴── Refused              Broken
+//!            restart
+//! ```
+//!
+//! *start* is a call without `exc_info`, *restart* one with it, *bytes* the first non-empty block or write. What has no
+//! arrow is a misuse. Empty blocks are no event at all (GW-ITER-12).
+
+use crate::header::Head;
+use crate::{Error, Misuse, Status};
+
+/// Where a response stands in the order of calls, and how much of its body there was.
+///
+/// Servers keep one for each response and ask it before they act. It sends nothing, and holds no head: what
+/// [`start`](Self::start) returns is for the server to store, in place of what it stored before.
+///
+/// ```
+/// use gateway_spec::{Calls, Misuse, Status};
+///
+/// let mut calls = Calls::new();
+/// let head = calls.start(&Status::OK, &[("Content-Length", "5")], None).unwrap();
+/// assert_eq!(head.content_length(), Some(5));
+/// assert_eq!(calls.yielded(11).unwrap(), 5);  // "hello world" is cut to "hello" (GW-CL-01)
+/// assert!(calls.is_complete());               // no need to ask for more (GW-CL-02)
+/// assert_eq!(calls.end(), Ok(()));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Calls {
+    phase: Phase,
+    /// Why the phase is `Refused` or `Broken`.
+    misuse: Option<Misuse>,
+    declared: Option<u64>,
+    delivered: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    /// `start_response` was not called.
+    #[default]
+    Fresh,
+    /// The head is stored and not sent.
+    Held,
+    /// A call was refused while nothing was sent; only a restart leads out.
+    Refused,
+    /// The head was sent.
+    Sent,
+    /// A call was refused after the head was sent; nothing leads out.
+    Broken,
+    /// The body has ended.
+    Done,
+}
+
+impl Calls {
+    /// The beginning of a response.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { phase: Phase::Fresh, misuse: None, declared: None, delivered: 0 }
+    }
+
+    /// `start_response` was called: checks its turn and its headers.
+    ///
+    /// The head that is returned replaces one returned before, wholly (GW-SR-12).
+    ///
+    /// # Errors
+    /// [`Misuse::StartedTwice`] or a misuse of the headers; `exc_info` itself if the head was sent (GW-SR-13).
+    pub fn start<'h>(
+        &mut self,
+        status: &'h Status,
+        headers: &'h [(&'h str, &'h str)],
+        exc_info: Option<Error>,
+    ) -> Result<Head<'h>, Error> {
+        match (self.phase, exc_info) {
+            (Phase::Fresh, _) | (Phase::Held | Phase::Refused, Some(_)) => match Head::check(status, headers) {
+                Ok(head) => {
+                    *self = Self { phase: Phase::Held, declared: head.content_length(), ..Self::new() };
+                    Ok(head)
+                }
+                Err(misuse) => Err(self.refuse(misuse).into()),
+            },
+            (Phase::Held | Phase::Refused, None) => Err(self.refuse(Misuse::StartedTwice).into()),
+            (Phase::Sent | Phase::Broken | Phase::Done, Some(error)) => {
+                self.refuse(Misuse::WentOnAfterError);
+                Err(error)
+            }
+            (Phase::Sent | Phase::Broken | Phase::Done, None) => Err(self.refuse(Misuse::StartedTwice).into()),
+        }
+    }
+
+    /// The body has yielded a block of `length` bytes: how many of them to send.
+    ///
+    /// Less than `length` only if the block goes past the declared `Content-Length` (GW-CL-01); see
+    /// [`is_complete`](Self::is_complete). An empty block is always allowed and changes nothing.
+    ///
+    /// # Errors
+    /// A misuse, if the response has no head or is beyond repair.
+    pub fn yielded(&mut self, length: usize) -> Result<usize, Misuse> {
+        if length == 0 {
+            return Ok(0);
+        }
+        self.bytes()?;
+        let room = self.declared.map_or(u64::MAX, |declared| declared - self.delivered);
+        let allowed = usize::try_from(room).map_or(length, |room| room.min(length));
+        self.delivered += allowed as u64;
+        Ok(allowed)
+    }
+
+    /// The application has written `length` bytes: all of them are to be sent, or none.
+    ///
+    /// # Errors
+    /// [`Misuse::TooLong`] if they go past the declared `Content-Length` (GW-CL-02), else as
+    /// [`yielded`](Self::yielded).
+    pub fn written(&mut self, length: usize) -> Result<(), Misuse> {
+        match self.declared {
+            Some(declared) if self.delivered.saturating_add(length as u64) > declared => {
+                Err(Misuse::TooLong { declared })
+            }
+            _ => self.yielded(length).map(drop),
+        }
+    }
+
+    /// The body has ended, or was closed because it [is complete](Self::is_complete).
+    ///
+    /// # Errors
+    /// A misuse that the application has not reported by itself, or [`Misuse::TooShort`].
+    pub fn end(&mut self) -> Result<(), Misuse> {
+        match self.phase {
+            Phase::Fresh => Err(self.refuse(Misuse::NotStarted)),
+            Phase::Held | Phase::Sent => {
+                self.phase = Phase::Done;
+                match self.declared {
+                    Some(declared) if self.delivered < declared => {
+                        Err(Misuse::TooShort { declared, delivered: self.delivered })
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Phase::Done => Ok(()),
+            Phase::Refused | Phase::Broken => Err(self.reason()),
+        }
+    }
+
+    /// Forgets the declared length: the response has no content by its method or status, so its `Content-Length` is
+    /// that of another response (H1-CLEN-04), and nothing can be too long or too short.
+    pub const fn ignore_length(&mut self) {
+        self.declared = None;
+    }
+
+    /// Whether `start_response` was called and its head stands.
+    #[must_use]
+    pub const fn has_started(&self) -> bool {
+        matches!(self.phase, Phase::Held | Phase::Sent | Phase::Done)
+    }
+
+    /// Whether there were bytes, so that the head is on its way and nothing can be replaced.
+    #[must_use]
+    pub const fn has_sent(&self) -> bool {
+        matches!(self.phase, Phase::Sent | Phase::Broken)
+    }
+
+    /// Whether the declared length was reached: the server need not ask for more (GW-CL-02).
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.has_started() && self.declared.is_some_and(|declared| self.delivered >= declared)
+    }
+
+    /// How many bytes of the body there were.
+    #[must_use]
+    pub const fn delivered(&self) -> u64 {
+        self.delivered
+    }
+
+    /// The event *bytes* of the table.
+    fn bytes(&mut self) -> Result<(), Misuse> {
+        match self.phase {
+            Phase::Held | Phase::Sent => {
+                self.phase = Phase::Sent;
+                Ok(())
+            }
+            Phase::Fresh | Phase::Done => Err(self.refuse(Misuse::NotStarted)),
+            Phase::Refused | Phase::Broken => Err(self.reason()),
+        }
+    }
+
+    fn refuse(&mut self, misuse: Misuse) -> Misuse {
+        self.phase = match self.phase {
+            Phase::Fresh | Phase::Held | Phase::Refused => Phase::Refused,
+            Phase::Sent | Phase::Broken | Phase::Done => Phase::Broken,
+        };
+        self.misuse.insert(misuse).clone()
+    }
+
+    fn reason(&self) -> Misuse {
+        self.misuse.clone().unwrap_or(Misuse::NotStarted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PLAIN: &[(&str, &str)] = &[("Content-Type", "text/plain")];
+    const BAD: &[(&str, &str)] = &[("X", "a\nb")];
+
+    fn start(calls: &mut Calls, headers: &[(&str, &str)]) -> Result<(), String> {
+        calls.start(&Status::OK, headers, None).map(drop).map_err(|e| e.to_string())
+    }
+
+    fn restart(calls: &mut Calls, headers: &[(&str, &str)]) -> Result<(), String> {
+        calls.start(&Status::OK, headers, Some("mine".into())).map(drop).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_second_start_is_refused_until_a_restart() {
+        let mut calls = Calls::new();
+        start(&mut calls, PLAIN).unwrap();
+        assert!(start(&mut calls, PLAIN).unwrap_err().starts_with("GW-SR-10"));
+        assert_eq!(calls.end(), Err(Misuse::StartedTwice), "swallowing the error does not help");
+        restart(&mut calls, PLAIN).unwrap();
+        assert_eq!(calls.end(), Ok(()));
+    }
+
+    #[test]
+    fn after_a_failed_start_only_a_restart_is_legal() {
+        let mut calls = Calls::new();
+        assert!(start(&mut calls, BAD).unwrap_err().starts_with("GW-HDR-04"));
+        assert!(start(&mut calls, PLAIN).unwrap_err().starts_with("GW-SR-10"));
+        assert!(restart(&mut calls, BAD).unwrap_err().starts_with("GW-HDR-04"));
+        restart(&mut calls, PLAIN).unwrap();
+        assert_eq!(calls.yielded(1), Ok(1));
+    }
+
+    #[test]
+    fn a_restart_after_bytes_gives_the_error_back() {
+        let mut calls = Calls::new();
+        restart(&mut calls, PLAIN).unwrap(); // may be the first call
+        calls.yielded(1).unwrap();
+        assert_eq!(restart(&mut calls, PLAIN).unwrap_err(), "mine");
+        assert_eq!(calls.yielded(1), Err(Misuse::WentOnAfterError));
+        assert_eq!(calls.end(), Err(Misuse::WentOnAfterError));
+    }
+
+    #[test]
+    fn the_error_that_comes_back_is_the_very_one() {
+        let mut calls = Calls::new();
+        start(&mut calls, PLAIN).unwrap();
+        calls.yielded(1).unwrap();
+        let mine: Error = Box::new(Misuse::NotStarted);
+        let address = std::ptr::from_ref(&*mine).cast::<()>();
+        let back = calls.start(&Status::OK, PLAIN, Some(mine)).unwrap_err();
+        assert_eq!(std::ptr::from_ref(&*back).cast::<()>(), address);
+    }
+
+    #[test]
+    fn lengths_cut_blocks_and_refuse_writes() {
+        let mut calls = Calls::new();
+        start(&mut calls, &[("Content-Length", "5")]).unwrap();
+        assert_eq!(calls.written(6), Err(Misuse::TooLong { declared: 5 }));
+        calls.written(3).unwrap();
+        assert!(!calls.is_complete());
+        assert_eq!(calls.yielded(9), Ok(2));
+        assert!(calls.is_complete());
+        assert_eq!(calls.yielded(9), Ok(0));
+        assert_eq!(calls.end(), Ok(()));
+        assert_eq!(calls.delivered(), 5);
+    }
+
+    #[test]
+    fn a_short_body_is_told() {
+        let mut calls = Calls::new();
+        start(&mut calls, &[("Content-Length", "5")]).unwrap();
+        calls.yielded(2).unwrap();
+        assert_eq!(calls.end(), Err(Misuse::TooShort { declared: 5, delivered: 2 }));
+        assert_eq!(calls.end(), Ok(()), "and only once");
+    }
+
+    #[test]
+    fn a_restart_drops_the_length_of_the_first_head() {
+        let mut calls = Calls::new();
+        start(&mut calls, &[("Content-Length", "5")]).unwrap();
+        restart(&mut calls, PLAIN).unwrap();
+        assert_eq!(calls.yielded(9), Ok(9));
+        assert_eq!(calls.end(), Ok(()));
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        Start,
+        BadStart,
+        Restart,
+        BadRestart,
+        Empty,
+        Bytes,
+        End,
+    }
+
+    /// The rules again, as sentences about the whole history instead of a state.
+    fn allowed(history: &[Event], event: Event) -> bool {
+        use Event::*;
+        let attempts: Vec<usize> =
+            (0..history.len()).filter(|&i| matches!(history[i], Start | BadStart | Restart | BadRestart)).collect();
+        let is_good = |i: usize| allowed(&history[..i], history[i]);
+        let sent = (0..history.len()).any(|i| matches!(history[i], Bytes) && is_good(i));
+        let ended = (0..history.len()).any(|i| matches!(history[i], End) && is_good(i));
+        // The head stands if the last attempt succeeded, or bytes were tried without any.
+        let stands = attempts.last().is_some_and(|&i| is_good(i));
+        let spoiled = (0..history.len()).any(|i| {
+            // Bytes or an end before any attempt count as a refused attempt.
+            matches!(history[i], Bytes | End)
+                && !is_good(i)
+                && !history[..i].iter().any(|e| matches!(e, Start | BadStart | Restart | BadRestart))
+        });
+        let repaired = attempts.iter().any(|&i| matches!(history[i], Restart) && is_good(i));
+        match event {
+            Empty => true,
+            BadStart | BadRestart => false,
+            Start => attempts.is_empty() && !spoiled,
+            Restart => !sent && !ended,
+            Bytes => stands && (!spoiled || repaired) && !ended,
+            End => (stands && (!spoiled || repaired)) || ended && !broken_after_end(history),
+        }
+    }
+
+    fn broken_after_end(history: &[Event]) -> bool {
+        use Event::*;
+        let end = (0..history.len()).find(|&i| matches!(history[i], End) && allowed(&history[..i], history[i]));
+        end.is_some_and(|end| history[end + 1..].iter().any(|e| !matches!(e, Empty | End)))
+    }
+
+    proptest! {
+        /// The table against the naive model, for every history of up to seven events.
+        #[test]
+        fn the_table_agrees_with_the_sentences(
+            history in proptest::collection::vec(
+                prop_oneof![
+                    Just(Event::Start), Just(Event::BadStart), Just(Event::Restart), Just(Event::BadRestart),
+                    Just(Event::Empty), Just(Event::Bytes), Just(Event::End),
+                ], 0..8)
+        ) {
+            let mut calls = Calls::new();
+            for (i, &event) in history.iter().enumerate() {
+                let accepted = match event {
+                    Event::Start => start(&mut calls, PLAIN).is_ok(),
+                    Event::BadStart => start(&mut calls, BAD).is_ok(),
+                    Event::Restart => restart(&mut calls, PLAIN).is_ok(),
+                    Event::BadRestart => restart(&mut calls, BAD).is_ok(),
+                    Event::Empty => calls.yielded(0).is_ok(),
+                    Event::Bytes => calls.yielded(1).is_ok(),
+                    Event::End => calls.end().is_ok(),
+                };
+                prop_assert_eq!(accepted, allowed(&history[..i], event), "event {} of {:?}", i, &history);
+            }
+        }
+    }
+}
