@@ -1,0 +1,216 @@
+//! The seam to the operating system: listeners and streams. TLS will be one more kind of stream here.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use gateway_spec::Peer;
+use rustix::net::RecvFlags;
+
+/// What a server accepts connections from; from a listener of the standard library.
+#[derive(Debug)]
+pub struct Listener {
+    kind: Kind,
+    /// The socket file made by [`bind`](Self::bind), with device and inode: removed at the end if it is still the same.
+    made: Option<(PathBuf, u64, u64)>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalAddr {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket, or nothing for one without a path.
+    Unix(Option<PathBuf>),
+}
+
+impl fmt::Display for LocalAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => addr.fmt(f),
+            Self::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            Self::Unix(None) => f.write_str("unix:"),
+        }
+    }
+}
+
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        Self { kind: Kind::Tcp(listener), made: None }
+    }
+}
+
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        Self { kind: Kind::Unix(listener), made: None }
+    }
+}
+
+impl Listener {
+    pub(crate) fn bind(address: &str) -> io::Result<Self> {
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+        match address.strip_prefix("unix:") {
+            Some(path) => Self::bind_unix(Path::new(path)).map_err(named),
+            None => {
+                let addrs: Vec<_> = address.to_socket_addrs().map_err(named)?.collect();
+                Ok(TcpListener::bind(&*addrs).map_err(named)?.into())
+            }
+        }
+    }
+
+    /// Takes the place of a socket file that nobody listens on any more, and of no other file.
+    fn bind_unix(path: &Path) -> io::Result<Self> {
+        if let Ok(found) = path.symlink_metadata()
+            && found.file_type().is_socket()
+            && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+        {
+            std::fs::remove_file(path)?;
+        }
+        let listener = UnixListener::bind(path)?;
+        let made = path.metadata().map(|made| (path.to_owned(), made.dev(), made.ino())).ok();
+        Ok(Self { kind: Kind::Unix(listener), made })
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<LocalAddr> {
+        Ok(match &self.kind {
+            Kind::Tcp(listener) => LocalAddr::Tcp(listener.local_addr()?),
+            Kind::Unix(listener) => LocalAddr::Unix(listener.local_addr()?.as_pathname().map(Path::to_owned)),
+        })
+    }
+
+    pub(crate) fn set_nonblocking(&self) -> io::Result<()> {
+        match &self.kind {
+            Kind::Tcp(listener) => listener.set_nonblocking(true),
+            Kind::Unix(listener) => listener.set_nonblocking(true),
+        }
+    }
+
+    pub(crate) fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match &self.kind {
+            Kind::Tcp(listener) => {
+                let (stream, addr) = listener.accept()?;
+                // An answer is written whole; waiting for more to come would only delay its last packet.
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Peer::tcp(addr)))
+            }
+            Kind::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), Peer::unix())),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.kind {
+            Kind::Tcp(listener) => listener.as_fd(),
+            Kind::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some((path, dev, ino)) = &self.made
+            && path.metadata().is_ok_and(|found| (found.dev(), found.ino()) == (*dev, *ino))
+        {
+            // The next server would remove it as well; failing to is no harm.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// One connection's stream of bytes. Blocking; both directions may be used from any thread.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Reads what is there, waiting for at least one byte; 0 is the end.
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        retry(|| match self {
+            Self::Tcp(mut stream) => stream.read(buffer),
+            Self::Unix(mut stream) => stream.read(buffer),
+        })
+    }
+
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        retry(|| match self {
+            Self::Tcp(mut stream) => stream.write(bytes),
+            Self::Unix(mut stream) => stream.write(bytes),
+        })
+    }
+
+    pub(crate) fn write_vectored(&self, blocks: &[IoSlice<'_>]) -> io::Result<usize> {
+        retry(|| match self {
+            Self::Tcp(mut stream) => stream.write_vectored(blocks),
+            Self::Unix(mut stream) => stream.write_vectored(blocks),
+        })
+    }
+
+    /// Sends up to `length` bytes of a file from `offset` without copying them through this process.
+    pub(crate) fn send_file(&self, file: &std::fs::File, offset: u64, length: usize) -> io::Result<usize> {
+        let mut offset = offset;
+        retry(|| rustix::fs::sendfile(self, file, Some(&mut offset), length).map_err(Into::into))
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) {
+        // The peer may have gone already; then there is nothing to shut down.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(how),
+            Self::Unix(stream) => stream.shutdown(how),
+        };
+    }
+
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.set_nonblocking(nonblocking),
+            Self::Unix(stream) => stream.set_nonblocking(nonblocking),
+        }
+    }
+
+    /// Whether the peer has cut the connection, without waiting. A peer that has only finished sending has not.
+    pub(crate) fn is_cut(&self) -> bool {
+        let error = match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+        };
+        if matches!(error, Err(_) | Ok(Some(_))) {
+            return true;
+        }
+        let mut byte = [0];
+        match rustix::net::recv(self, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok(_) => false,
+            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+/// A signal is no reason to give up (GW-REF-17).
+fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
