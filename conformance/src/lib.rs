@@ -1,1 +1,4 @@
 //! Under construction.
+
+#[cfg(feature = "bench")]
+pub mod load;

@@ -1,0 +1,175 @@
+//! The command line.
+
+use std::time::Duration;
+
+use conformance::load::{SCENARIOS, Scenario, ServerOptions};
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::serve::{self, SERVERS, Server, Settings};
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Measures HTTP servers side by side, each in a process of its own on loopback.
+
+Usage: report [COMMAND] [OPTIONS]
+
+Commands:
+  load      requests/s, processor time per request, latencies (the default)
+  counts    system calls (strace), user instructions and heap calls (valgrind) per request
+  memory    resident memory per idle connection
+  list      the servers and scenarios of this build
+  serve NAME ADDRESS   one server alone, for other tools
+
+Options:
+  --servers A,B,…      which servers (default: all)
+  --scenarios A,B,…    which scenarios (default: all; counts has its own)
+  --rounds N           interleaved rounds (default 5)
+  --seconds S          measured time of each run (default 2)
+  --threads N          serving threads of each server (default 1)
+  --no-pin             leave the placement on processors to the kernel
+  --connections N      idle connections for memory (default 10000)
+
+Options of serve:
+  --scenario NAME      what the bare loops prepare for (default plaintext)
+  --cpus A,B,…         the processors to use
+  --control            take orders from standard input and end with it
+
+Ratios compare with limit-epoll and limit-threaded of the same round when they are among the
+servers. Peers (hyper, axum, …) are in builds with --features peers.
+";
+
+/// What to do.
+pub(crate) enum Command {
+    /// Print the help text.
+    Help,
+    /// Print servers and scenarios.
+    List,
+    /// Be a server.
+    Serve {
+        /// Which.
+        server: &'static Server,
+        /// Where and how.
+        settings: Settings,
+        /// The processors to use; all when empty.
+        cpus: Vec<usize>,
+        /// Take orders from standard input.
+        control: bool,
+    },
+    /// Measure under load.
+    Load(Plan),
+    /// Count calls, instructions and allocations.
+    Counts(Plan),
+    /// Measure memory.
+    Memory(Plan),
+}
+
+/// What to measure.
+pub(crate) struct Plan {
+    /// The servers, in the order of the tables.
+    pub(crate) servers: Vec<&'static Server>,
+    /// The scenarios.
+    pub(crate) scenarios: Vec<Scenario>,
+    /// How often everything is measured.
+    pub(crate) rounds: usize,
+    /// For how long each time.
+    pub(crate) time: Duration,
+    /// Serving threads of each server.
+    pub(crate) threads: usize,
+    /// Give the servers and the load processors of their own.
+    pub(crate) pin: bool,
+    /// Idle connections.
+    pub(crate) connections: usize,
+}
+
+impl Plan {
+    /// The processors of the servers and those of the load; both empty when they share all.
+    pub(crate) fn placement(&self) -> (Vec<usize>, Vec<usize>) {
+        let all = std::thread::available_parallelism().map_or(1, usize::from);
+        if !self.pin || self.threads >= all {
+            return (Vec::new(), Vec::new());
+        }
+        ((0..self.threads).collect(), (self.threads..all).collect())
+    }
+
+    /// How to start a server for a scenario.
+    pub(crate) fn options(&self, server: &Server, scenario: &Scenario) -> std::io::Result<ServerOptions> {
+        Ok(ServerOptions {
+            program: std::env::current_exe()?,
+            wrapper: Vec::new(),
+            name: server.name.to_owned(),
+            scenario: scenario.name.to_owned(),
+            threads: self.threads,
+            cpus: self.placement().0,
+        })
+    }
+}
+
+/// Reads the command line.
+pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
+    let mut words: Vec<String> = Vec::new();
+    let mut plan = Plan {
+        servers: SERVERS.iter().collect(),
+        scenarios: SCENARIOS.to_vec(),
+        rounds: 5,
+        time: Duration::from_secs(2),
+        threads: 1,
+        pin: true,
+        connections: 10_000,
+    };
+    let (mut cpus, mut control, mut scenario) = (Vec::new(), false, SCENARIOS[1]);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Command::Help),
+            Arg::Long("servers") => plan.servers = names(&mut parser, serve::named)?,
+            Arg::Long("scenarios") => plan.scenarios = names(&mut parser, Scenario::named)?,
+            Arg::Long("scenario") => scenario = name(&parser.value()?.string()?, Scenario::named)?,
+            Arg::Long("rounds") => plan.rounds = parser.value()?.parse::<usize>()?.max(1),
+            Arg::Long("seconds") => {
+                let seconds: f64 = parser.value()?.parse()?;
+                plan.time = Duration::try_from_secs_f64(seconds)
+                    .map_err(|_| format!("--seconds {seconds} is no length of time"))?;
+            }
+            Arg::Long("threads") => plan.threads = parser.value()?.parse::<usize>()?.max(1),
+            Arg::Long("connections") => plan.connections = parser.value()?.parse()?,
+            Arg::Long("no-pin") => plan.pin = false,
+            Arg::Long("cpus") => cpus = names(&mut parser, |text| text.parse().ok())?,
+            Arg::Long("control") => control = true,
+            Arg::Value(word) => words.push(word.string()?),
+            _ => return Err(arg.unexpected()),
+        }
+    }
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Ok(match words[..] {
+        [] | ["load"] => Command::Load(plan),
+        ["counts"] => Command::Counts(plan),
+        ["memory"] => Command::Memory(plan),
+        ["list"] => Command::List,
+        ["serve", server, address] => {
+            let server = name(server, serve::named)?;
+            let address = address.parse().map_err(|_| format!("{address:?} is no ADDRESS:PORT"))?;
+            let settings = Settings { address, threads: plan.threads, scenario };
+            Command::Serve { server, settings, cpus, control }
+        }
+        _ => return Err(format!("unknown command {:?}", words.join(" ")).into()),
+    })
+}
+
+/// Prints what can be measured.
+pub(crate) fn list() {
+    println!("Servers:");
+    for server in SERVERS {
+        println!("  {:<16} {}", server.name, server.about);
+    }
+    println!("\nScenarios (connections × requests written at once):");
+    for Scenario { name, shape, connections, depth } in SCENARIOS {
+        println!("  {name:<16} {connections} × {depth}, {shape:?}");
+    }
+}
+
+fn names<T>(parser: &mut Parser, find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, lexopt::Error> {
+    parser.value()?.string()?.split(',').map(|text| name(text, &find)).collect()
+}
+
+fn name<T>(text: &str, find: impl Fn(&str) -> Option<T>) -> Result<T, lexopt::Error> {
+    find(text).ok_or_else(|| format!("unknown name {text:?}").into())
+}

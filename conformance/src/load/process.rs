@@ -1,0 +1,162 @@
+//! A server in a process of its own, and what it costs.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// A process that was told to stop may take this long (a profiler writes its result then).
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How to start a server.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The program, one that understands `serve NAME ADDRESS …` as `report` does.
+    pub program: PathBuf,
+    /// What to put before the program: a tracer or a profiler with its arguments.
+    pub wrapper: Vec<OsString>,
+    /// The name of the server.
+    pub name: String,
+    /// The scenario that it prepares for. Only the bare loops need to know.
+    pub scenario: String,
+    /// How many threads serve, where the server lets that be chosen.
+    pub threads: usize,
+    /// The processors it may use; all when empty.
+    pub cpus: Vec<usize>,
+}
+
+/// A running server. It ends when this is dropped, and when this process ends, however it does:
+/// the server reads its orders from a pipe and leaves when the pipe does.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    address: SocketAddr,
+    pid: u32,
+}
+
+/// Memory of a process in KiB, as the kernel counts it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Memory {
+    /// Resident now.
+    pub resident: u64,
+    /// The most that ever was resident.
+    pub peak: u64,
+    /// How many threads there are.
+    pub threads: u64,
+}
+
+impl ServerProcess {
+    /// Starts a server on a free port of the loopback address and waits until it listens.
+    ///
+    /// # Errors
+    /// When the process cannot be started or ends before it listens (its own message went to the
+    /// standard error stream).
+    pub fn start(options: &ServerOptions) -> io::Result<Self> {
+        let mut words = options.wrapper.iter().cloned();
+        let mut command = match words.next() {
+            Some(wrapper) => Command::new(wrapper),
+            None => Command::new(&options.program),
+        };
+        command.args(words);
+        if !options.wrapper.is_empty() {
+            command.arg(&options.program);
+        }
+        command.args(["serve", &options.name, "127.0.0.1:0", "--control"]);
+        command.args(["--scenario", &options.scenario]);
+        command.args(["--threads", &options.threads.to_string()]);
+        if !options.cpus.is_empty() {
+            let cpus: Vec<String> = options.cpus.iter().map(usize::to_string).collect();
+            command.args(["--cpus", &cpus.join(",")]);
+        }
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let orders = child.stdin.take();
+        let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
+        let mut answers = BufReader::new(stdout);
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        let mut words = line.split_whitespace();
+        let parsed = match (words.next(), words.next(), words.next()) {
+            (Some("listening"), Some(address), Some(pid)) => address.parse().ok().zip(pid.parse().ok()),
+            _ => None,
+        };
+        let Some((address, pid)) = parsed else {
+            let _ = child.kill();
+            let status = child.wait()?;
+            let text = format!("{} did not start: {status}, said {line:?}", options.name);
+            return Err(io::Error::other(text));
+        };
+        Ok(Self { child, orders, answers, address, pid })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The processor time of all its threads so far, ended ones included, user and kernel.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu_time(&mut self) -> io::Result<Duration> {
+        let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the server process is gone");
+        self.orders.as_mut().ok_or_else(gone)?.write_all(b"cpu\n")?;
+        let mut line = String::new();
+        self.answers.read_line(&mut line)?;
+        line.trim().parse().map(Duration::from_nanos).map_err(|_| gone())
+    }
+
+    /// Its memory now.
+    ///
+    /// # Errors
+    /// When the process is gone, or there is no `/proc`.
+    pub fn memory(&self) -> io::Result<Memory> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        };
+        Ok(Memory { resident: field("VmRSS:"), peak: field("VmHWM:"), threads: field("Threads:") })
+    }
+
+    /// Ends the process and waits until it has; a wrapper has written its result by then.
+    ///
+    /// # Errors
+    /// When it did not end for a minute and had to be killed.
+    pub fn stop(mut self) -> io::Result<ExitStatus> {
+        self.orders = None;
+        let since = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            if since.elapsed() > STOP_PATIENCE {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not stop"));
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // Both fail when it ended already, which is all that is wanted here.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Allows this process as many descriptors as the system lets it have, and returns that number.
+///
+/// # Errors
+/// When the system refuses its own maximum.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(maximum.unwrap_or(u64::MAX))
+}
