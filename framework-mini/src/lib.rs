@@ -1,1 +1,4 @@
 //! Under construction.
+
+mod pattern;
+pub mod router;
