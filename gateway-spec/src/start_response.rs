@@ -48,8 +48,15 @@ use crate::{Error, Status};
 ///         headers.push(("X-Added", "1"));
 ///         self.0.start_response(status, &headers, exc_info)
 ///     }
+///
+///     fn writer(&mut self) -> &mut dyn Write {
+///         self.0.writer()
+///     }
 /// }
 /// ```
+///
+/// One that changes what is written returns itself as the writer and writes to [`writer`](Self::writer) of the inner
+/// one: it cannot keep what the inner call returned, because a later call may replace the answer (GW-SR-09).
 ///
 /// [`Application::call`]: crate::Application::call
 pub trait StartResponse {
@@ -68,6 +75,13 @@ pub trait StartResponse {
         headers: &[(&str, &str)],
         exc_info: Option<Error>,
     ) -> Result<&mut dyn Write, Error>;
+
+    /// The writer that [`start_response`](Self::start_response) has returned, again: for middleware with a writer of its
+    /// own, which passes on only what its application has written (GW-MW-07).
+    ///
+    /// # Servers
+    /// Return what `start_response` returns. Before it was called, a write is an error (GW-WR-09).
+    fn writer(&mut self) -> &mut dyn Write;
 
     /// [`start_response`](Self::start_response) without `exc_info`.
     ///
@@ -107,6 +121,11 @@ impl<S: StartResponse + ?Sized> StartResponse for &mut S {
         exc_info: Option<Error>,
     ) -> Result<&mut dyn Write, Error> {
         (**self).start_response(status, headers, exc_info)
+    }
+
+    #[deny(unconditional_recursion)]
+    fn writer(&mut self) -> &mut dyn Write {
+        (**self).writer()
     }
 
     #[deny(unconditional_recursion)]
