@@ -5,7 +5,7 @@ use std::time::Duration;
 use conformance::load::{SCENARIOS, Scenario, ServerOptions};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::serve::{self, SERVERS, Server, Settings};
+use crate::serve::{self, Server, Settings};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
@@ -108,7 +108,7 @@ impl Plan {
 pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
     let mut words: Vec<String> = Vec::new();
     let mut plan = Plan {
-        servers: SERVERS.iter().collect(),
+        servers: serve::servers().collect(),
         scenarios: SCENARIOS.to_vec(),
         rounds: 5,
         time: Duration::from_secs(2),
@@ -157,7 +157,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
 /// Prints what can be measured.
 pub(crate) fn list() {
     println!("Servers:");
-    for server in SERVERS {
+    for server in serve::servers() {
         println!("  {:<16} {}", server.name, server.about);
     }
     println!("\nScenarios (connections × requests written at once):");

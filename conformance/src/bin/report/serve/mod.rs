@@ -3,6 +3,10 @@
 mod fixed;
 mod limit_epoll;
 mod limit_threaded;
+#[cfg(feature = "peers")]
+mod peers;
+#[cfg(feature = "peers")]
+mod site;
 
 use std::io::{self, BufRead, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -34,8 +38,16 @@ pub(crate) struct Server {
     serve: Serve,
 }
 
-/// Every server of this build. The first is what all others are compared with.
-pub(crate) const SERVERS: &[Server] = &[
+/// Every server of this build.
+pub(crate) fn servers() -> impl Iterator<Item = &'static Server> {
+    #[cfg(feature = "peers")]
+    const PEERS: &[Server] = &peers::PEERS;
+    #[cfg(not(feature = "peers"))]
+    const PEERS: &[Server] = &[];
+    SERVERS.iter().chain(PEERS)
+}
+
+const SERVERS: &[Server] = &[
     Server {
         name: "limit-epoll",
         about: "the price of the kernel: an event loop that only finds blank lines",
@@ -50,7 +62,7 @@ pub(crate) const SERVERS: &[Server] = &[
 
 /// The server of that name.
 pub(crate) fn named(name: &str) -> Option<&'static Server> {
-    SERVERS.iter().find(|server| server.name == name)
+    servers().find(|server| server.name == name)
 }
 
 impl Server {

@@ -1,0 +1,58 @@
+use std::io;
+use std::sync::LazyLock;
+
+use actix_web::http::header::{CONTENT_TYPE, SERVER};
+use actix_web::web::{self, Bytes};
+use actix_web::{App, HttpResponse, HttpServer};
+use conformance::load::HELLO;
+
+use super::super::{Settings, listen};
+use super::{read_file, shared_download, site};
+
+static DOWNLOAD: LazyLock<Bytes> = LazyLock::new(shared_download);
+
+pub(super) fn serve(settings: &Settings) -> io::Result<()> {
+    site::file()?;
+    let listener = listen(settings)?;
+    let threads = settings.threads;
+    actix_web::rt::System::new().block_on(async move {
+        HttpServer::new(|| {
+            App::new()
+                .route("/plaintext", web::get().to(async || text()))
+                .route("/json", web::get().to(async || reply().json(site::Message::HELLO)))
+                .route("/echo", web::post().to(async |body: Bytes| binary(body)))
+                .route("/download", web::get().to(async || binary(DOWNLOAD.clone())))
+                .route("/file", web::get().to(file))
+                .route("/slow", web::get().to(slow))
+        })
+        .workers(threads)
+        .disable_signals()
+        .listen(listener)?
+        .run()
+        .await
+    })
+}
+
+fn reply() -> actix_web::HttpResponseBuilder {
+    let mut builder = HttpResponse::Ok();
+    builder.insert_header((SERVER, site::SERVER));
+    builder
+}
+
+fn text() -> HttpResponse {
+    reply().insert_header((CONTENT_TYPE, "text/plain")).body(HELLO)
+}
+
+fn binary(body: impl Into<Bytes>) -> HttpResponse {
+    reply().insert_header((CONTENT_TYPE, "application/octet-stream")).body(body.into())
+}
+
+async fn file() -> actix_web::Result<HttpResponse> {
+    let bytes = web::block(read_file).await??;
+    Ok(binary(bytes))
+}
+
+async fn slow() -> actix_web::Result<HttpResponse> {
+    web::block(|| std::thread::sleep(site::SLOW)).await?;
+    Ok(text())
+}

@@ -1,0 +1,41 @@
+use std::fs::File;
+use std::io::{self, Read};
+use std::thread;
+
+use ::rouille::{Request, Response, Server};
+use conformance::load::{HELLO, download};
+
+use super::super::{Settings, announce};
+use super::{other, site};
+
+pub(super) fn serve(settings: &Settings) -> io::Result<()> {
+    site::file()?;
+    let handler = |request: &Request| {
+        answer(request).unwrap_or_else(|error| Response::text(error.to_string()).with_status_code(500))
+    };
+    let server = Server::new(settings.address, handler).map_err(other)?.pool_size(settings.threads);
+    announce(server.server_addr())?;
+    server.run();
+    Ok(())
+}
+
+fn answer(request: &Request) -> io::Result<Response> {
+    const BINARY: &str = "application/octet-stream";
+    let response = match request.raw_url() {
+        "/plaintext" => Response::from_data("text/plain", HELLO),
+        "/json" => Response::from_data("application/json", serde_json::to_vec(&site::Message::HELLO)?),
+        "/echo" => {
+            let mut body = Vec::with_capacity(1024);
+            request.data().ok_or_else(|| other("no body"))?.read_to_end(&mut body)?;
+            Response::from_data(BINARY, body)
+        }
+        "/download" => Response::from_data(BINARY, download().to_vec()),
+        "/file" => Response::from_file(BINARY, File::open(site::file()?)?),
+        "/slow" => {
+            thread::sleep(site::SLOW);
+            Response::from_data("text/plain", HELLO)
+        }
+        _ => return Err(other("no such path")),
+    };
+    Ok(response.with_unique_header("Server", site::SERVER))
+}
