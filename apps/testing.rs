@@ -109,6 +109,10 @@ impl StartResponse for Answering {
         self.answer.headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         Ok(self)
     }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        self
+    }
 }
 
 impl Write for Answering {

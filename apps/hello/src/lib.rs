@@ -25,9 +25,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gateway_spec::{
-    Application, Blocks, Body, Bytes, Environ, Error, StartResponse, Status, app_fn, percent_decode,
-};
+use gateway_spec::{Application, Blocks, Body, Bytes, Environ, Error, StartResponse, Status, app_fn, percent_decode};
 
 const TEXT: &[(&str, &str)] = &[("Content-Type", "text/plain; charset=utf-8")];
 
