@@ -1,1 +1,3 @@
 //! Under construction.
+#![allow(dead_code)]
+mod h1;

@@ -1,0 +1,364 @@
+//! The head of a request: httparse reads the fields, the rest is decided here.
+//!
+//! httparse 1.10 lets through what these rules refuse: lone LF as line end, any number of blank lines before the
+//! request, targets of no form, and it knows versions 1.0 and 1.1 only. So the request line is read here, and the line
+//! ends of the fields are looked at again.
+
+use gateway_spec::{Field, Version, is_token};
+
+use super::Reject;
+use super::framing::{Controls, Framing};
+use super::host::{has_port, is_authority, is_escape};
+
+/// How many empty lines are skipped before a request line (H1-PARSE-05): old clients send one after a body.
+const BLANK_LINES: u8 = 8;
+
+/// What a head is measured against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Longest request line in bytes, without its end.
+    pub(crate) request_line: usize,
+    /// Longest head in bytes, with all line ends.
+    pub(crate) head: usize,
+    /// Most field lines.
+    pub(crate) fields: usize,
+    /// Longest body in bytes.
+    pub(crate) body: u64,
+    /// Whether `https` targets may come over this connection: the scheme is configured to be https.
+    pub(crate) https: bool,
+}
+
+/// A request head: slices of the bytes it was read from.
+#[derive(Debug)]
+pub(crate) struct Head<'b, 'f> {
+    pub(crate) method: &'b str,
+    pub(crate) target: &'b str,
+    pub(crate) path: &'b str,
+    pub(crate) query: &'b str,
+    pub(crate) version: Version,
+    pub(crate) host: Option<&'b str>,
+    pub(crate) fields: &'f [Field<'b>],
+    pub(crate) framing: Framing,
+    pub(crate) keep_alive: bool,
+    pub(crate) expect_continue: bool,
+    /// How many bytes the head took.
+    pub(crate) length: usize,
+}
+
+/// What came of an attempt to read a head.
+#[derive(Debug)]
+pub(crate) enum Parsed<'b, 'f> {
+    Head(Head<'b, 'f>),
+    /// The bytes end before the head does.
+    Partial,
+    /// There are more fields than places for them: try again with more.
+    MoreFields,
+}
+
+/// Reads a head that begins at the first byte (blank lines were skipped).
+///
+/// `fields` is where the field lines go; its length does not matter for the verdict.
+///
+/// # Errors
+/// The refusal; nothing after it may be parsed.
+pub(crate) fn parse<'b, 'f>(
+    bytes: &'b [u8],
+    fields: &'f mut [Field<'b>],
+    scratch: &mut [httparse::Header<'b>],
+    limits: &Limits,
+) -> Result<Parsed<'b, 'f>, Reject> {
+    let Some(line) = RequestLine::read(bytes, limits)? else { return Ok(Parsed::Partial) };
+    let section = &bytes[line.length..];
+    let room = scratch.len().min(fields.len()).min(limits.fields);
+    let (length, headers) = match httparse::parse_headers(section, &mut scratch[..room]) {
+        Ok(httparse::Status::Complete(complete)) => complete,
+        Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
+        Err(httparse::Error::TooManyHeaders) if room < limits.fields => return Ok(Parsed::MoreFields),
+        Err(error) => return Err(refused(error)),
+    };
+    if line.length + length > limits.head {
+        return Err(Reject::HeadTooLarge("the head of the request is too large"));
+    }
+    check_line_ends(&section[..length], headers)?;
+
+    let mut host = None;
+    let mut controls = Controls::default();
+    let count = headers.len();
+    for (field, header) in fields.iter_mut().zip(headers) {
+        let (name, value) = (header.name, header.value);
+        // By length first: most names are done after one comparison of numbers.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case("host") => {
+                if host.is_some() {
+                    return Err(Reject::Host("there is more than one Host"));
+                }
+                host = Some(value);
+            }
+            6 if name.eq_ignore_ascii_case("expect") => controls.expect(value),
+            10 if name.eq_ignore_ascii_case("connection") => controls.connection(value),
+            14 if name.eq_ignore_ascii_case("content-length") => controls.content_length(value),
+            17 if name.eq_ignore_ascii_case("transfer-encoding") => controls.transfer_encoding(value),
+            _ => {}
+        }
+        *field = Field { name, value };
+    }
+
+    let version = line.version;
+    let host = check_host(host, version)?;
+    let target = Target::read(line.method, line.target, limits.https)?;
+    Ok(Parsed::Head(Head {
+        method: line.method,
+        target: line.target,
+        path: target.path,
+        query: target.query,
+        version,
+        host: target.authority.or(host),
+        fields: &fields[..count],
+        framing: controls.framing(version, limits.body)?,
+        keep_alive: controls.persists(version),
+        expect_continue: controls.expects_continue(version)?,
+        length: line.length + length,
+    }))
+}
+
+const fn refused(error: httparse::Error) -> Reject {
+    match error {
+        httparse::Error::TooManyHeaders => Reject::HeadTooLarge("there are too many header fields"),
+        httparse::Error::HeaderName => Reject::Malformed("a header field has no valid name"),
+        httparse::Error::HeaderValue => Reject::Malformed("a header field has a control character in its value"),
+        _ => Reject::Malformed("the request head is malformed"),
+    }
+}
+
+/// Every line of the section ends in CR LF (H1-PARSE-02): the parser takes lone LFs, so the two octets before each name
+/// and at the end of the section are looked at again. (A lone CR the parser refuses.)
+fn check_line_ends(section: &[u8], headers: &[httparse::Header<'_>]) -> Result<(), Reject> {
+    const BARE_LF: Reject = Reject::Malformed("a line does not end in CR LF");
+    let start = section.as_ptr() as usize;
+    for header in headers.get(1..).unwrap_or_default() {
+        let name = header.name.as_ptr() as usize - start;
+        if name < 2 || section[name - 2] != b'\r' {
+            return Err(BARE_LF);
+        }
+    }
+    let whole = if headers.is_empty() { section == b"\r\n" } else { section.ends_with(b"\r\n\r\n") };
+    if whole { Ok(()) } else { Err(BARE_LF) }
+}
+
+/// The `Host` field: there in HTTP/1.1 (H1-HOST-01), and valid (H1-HOST-03). Empty is valid only for a target without an
+/// authority, which no request has that is served here (H1-TGT-06).
+fn check_host(host: Option<&[u8]>, version: Version) -> Result<Option<&str>, Reject> {
+    match host {
+        None if version == Version::Http10 => Ok(None),
+        None => Err(Reject::Host("there is no Host")),
+        Some(value) if is_authority(value) => Ok(str::from_utf8(value).ok()),
+        Some(_) => Err(Reject::Host("Host is not valid")),
+    }
+}
+
+/// `method SP request-target SP HTTP-version CRLF` (H1-LINE-01).
+#[derive(Debug)]
+struct RequestLine<'b> {
+    method: &'b str,
+    target: &'b str,
+    version: Version,
+    /// With the line end.
+    length: usize,
+}
+
+impl<'b> RequestLine<'b> {
+    /// Reads the line, or says that it has not ended.
+    fn read(bytes: &'b [u8], limits: &Limits) -> Result<Option<Self>, Reject> {
+        const MALFORMED: Reject = Reject::Malformed("the request line is malformed");
+        // One place more than the limit for the CR, one for the LF.
+        let window = &bytes[..bytes.len().min(limits.request_line + 2)];
+        let Some(line_feed) = window.iter().position(|&b| b == b'\n') else {
+            return match window.first() {
+                // A greeting of another protocol need not be waited for.
+                Some(first) if !is_token(&[*first]) => Err(MALFORMED),
+                _ if window.len() == limits.request_line + 2 => Err(Reject::LineTooLong),
+                _ => Ok(None),
+            };
+        };
+        let Some(line) = window[..line_feed].strip_suffix(b"\r") else {
+            return Err(Reject::Malformed("a line does not end in CR LF"));
+        };
+        // The only place where a space may be: nothing is split at white space (H1-LINE-02).
+        let method_end = line.iter().position(|&b| b == b' ').ok_or(MALFORMED)?;
+        let version_start = line.len().checked_sub(8).filter(|&start| start > method_end + 1).ok_or(MALFORMED)?;
+        let (method, rest) = (&line[..method_end], &line[method_end + 1..version_start]);
+        let target = rest.strip_suffix(b" ").ok_or(MALFORMED)?;
+        let version = version(&line[version_start..])?;
+        if !is_token(method) || target.is_empty() || !target.iter().all(|&b| TARGET[usize::from(b)]) {
+            return Err(MALFORMED);
+        }
+        // Both are ASCII by their tables.
+        let (Ok(method), Ok(target)) = (str::from_utf8(method), str::from_utf8(target)) else { return Err(MALFORMED) };
+        Ok(Some(Self { method, target, version, length: line_feed + 1 }))
+    }
+}
+
+/// `HTTP/` DIGIT `.` DIGIT, case-sensitive (H1-VER-01). A higher minor version counts as 1.1 (H1-VER-04).
+fn version(text: &[u8]) -> Result<Version, Reject> {
+    match text {
+        b"HTTP/1.1" => Ok(Version::Http11),
+        b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            if *major == b'1' { Ok(Version::Http11) } else { Err(Reject::Version) }
+        }
+        _ => Err(Reject::Malformed("the request line has no HTTP version")),
+    }
+}
+
+/// Characters of a request target: visible ASCII without those that end or quote a URI elsewhere, and without `#`
+/// (H1-LINE-09). RFC 3986 also excludes `\ ^ { | }` and the backquote, and brackets outside of a host; browsers send them
+/// in queries, and they do no harm there.
+const TARGET: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0x21;
+    while b < 0x7f {
+        table[b] = !matches!(b as u8, b'"' | b'<' | b'>' | b'#');
+        b += 1;
+    }
+    table
+};
+
+/// The parts of a target in one of its four forms (RFC 9112 section 3.2).
+#[derive(Debug)]
+struct Target<'b> {
+    path: &'b str,
+    query: &'b str,
+    authority: Option<&'b str>,
+}
+
+impl<'b> Target<'b> {
+    fn read(method: &str, target: &'b str, https: bool) -> Result<Self, Reject> {
+        const MALFORMED: Reject = Reject::Malformed("the request target is not valid");
+        if method == "CONNECT" {
+            return Err(if has_port(target.as_bytes()) { Reject::Connect } else { MALFORMED });
+        }
+        if target.starts_with('/') {
+            return Self::split(target, None);
+        }
+        if target == "*" {
+            // No path: neither `*` nor `/` is one (CGI-PATH-17).
+            let asterisk = Self { path: "", query: "", authority: None };
+            return if method == "OPTIONS" { Ok(asterisk) } else { Err(MALFORMED) };
+        }
+        let (scheme, rest) = target.split_once("://").ok_or(MALFORMED)?;
+        let http = scheme.eq_ignore_ascii_case("http");
+        if !http && !scheme.eq_ignore_ascii_case("https") {
+            return Err(MALFORMED);
+        }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, rest) = rest.split_at(end);
+        if !is_authority(authority.as_bytes()) {
+            return Err(MALFORMED);
+        }
+        if !http && !https {
+            return Err(Reject::Misdirected);
+        }
+        let mut parts = Self::split(rest, Some(authority))?;
+        if parts.path.is_empty() && !(method == "OPTIONS" && rest.is_empty()) {
+            parts.path = "/";
+        }
+        Ok(parts)
+    }
+
+    /// Splits at the first `?` (CGI-PATH-01) and checks the escapes of the path: two hexadecimal digits (CGI-PATH-04) that
+    /// are not NUL (CGI-PATH-05). The query stays as it is.
+    fn split(text: &'b str, authority: Option<&'b str>) -> Result<Self, Reject> {
+        let (path, query) = text.split_once('?').unwrap_or((text, ""));
+        let bytes = path.as_bytes();
+        let mut start = 0;
+        while let Some(escape) = bytes[start..].iter().position(|&b| b == b'%') {
+            let escape = &bytes[start + escape..];
+            if !is_escape(escape) || escape.starts_with(b"%00") {
+                return Err(Reject::Malformed("the path has a percent sign that encodes nothing"));
+            }
+            start = bytes.len() - escape.len() + 3;
+        }
+        Ok(Self { path, query, authority })
+    }
+}
+
+/// The search for the end of a head that arrives in pieces: each byte is looked at once, and the parser runs again only
+/// when it can succeed or has to refuse.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scan {
+    /// How many bytes from the start of the head were looked at.
+    seen: usize,
+    /// How many of them are in the line that has not ended.
+    line: usize,
+    lines: usize,
+    /// Empty lines that were skipped before the head.
+    blanks: u8,
+}
+
+impl Scan {
+    /// How many bytes of blank lines to skip before a head, and whether a head begins behind them: not if nothing is
+    /// left, or half a line end.
+    ///
+    /// # Errors
+    /// Too many of them, or line ends that are none.
+    #[inline]
+    pub(crate) fn skip_blank(&mut self, bytes: &[u8]) -> Result<(usize, bool), Reject> {
+        if self.seen > 0 || !matches!(bytes.first(), Some(b'\r' | b'\n')) {
+            return Ok((0, !bytes.is_empty()));
+        }
+        let mut skipped = 0;
+        loop {
+            match &bytes[skipped..] {
+                [b'\r', b'\n', ..] if self.blanks < BLANK_LINES => self.blanks += 1,
+                [b'\r', b'\n', ..] => return Err(Reject::Malformed("there are blank lines instead of a request")),
+                [b'\n', ..] | [b'\r', _, ..] => return Err(Reject::Malformed("a line does not end in CR LF")),
+                rest => return Ok((skipped, !matches!(rest, [] | [b'\r']))),
+            }
+            skipped += 2;
+        }
+    }
+
+    /// Whether the parser was never run on this head, so that it should be now.
+    pub(crate) const fn is_fresh(&self) -> bool {
+        self.seen == 0
+    }
+
+    /// Whether some of a request is there, if only a blank line.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.seen > 0 || self.blanks > 0
+    }
+
+    /// Looks at the bytes that are new: whether the head has ended.
+    ///
+    /// # Errors
+    /// The head is over a limit, or a line does not end in CR LF.
+    pub(crate) fn find_end(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Reject> {
+        while let Some(&byte) = bytes.get(self.seen) {
+            self.seen += 1;
+            self.line += 1;
+            if byte == b'\n' {
+                if self.line < 2 || bytes[self.seen - 2] != b'\r' {
+                    return Err(Reject::Malformed("a line does not end in CR LF"));
+                }
+                if self.line == 2 {
+                    return Ok(true);
+                }
+                self.lines += 1;
+                self.line = 0;
+            } else if self.lines == 0 && self.line == limits.request_line + 2 {
+                return Err(Reject::LineTooLong);
+            }
+            if self.seen == limits.head {
+                return Err(Reject::HeadTooLarge("the head of the request is too large"));
+            }
+            if self.lines > limits.fields + 1 {
+                return Err(Reject::HeadTooLarge("there are too many header fields"));
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+#[path = "head_tests.rs"]
+mod tests;
