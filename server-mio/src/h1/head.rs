@@ -67,18 +67,19 @@ pub(crate) fn parse<'b, 'f>(
     scratch: &mut [httparse::Header<'b>],
     limits: &Limits,
 ) -> Result<Parsed<'b, 'f>, Reject> {
+    const TOO_LARGE: Reject = Reject::HeadTooLarge("the head of the request is too large");
+    // Nothing behind the limit has a say, so that the verdict does not depend on how much was read at once.
+    let bytes = &bytes[..bytes.len().min(limits.head)];
     let Some(line) = RequestLine::read(bytes, limits)? else { return Ok(Parsed::Partial) };
     let section = &bytes[line.length..];
     let room = scratch.len().min(fields.len()).min(limits.fields);
     let (length, headers) = match httparse::parse_headers(section, &mut scratch[..room]) {
         Ok(httparse::Status::Complete(complete)) => complete,
+        Ok(httparse::Status::Partial) if bytes.len() == limits.head => return Err(TOO_LARGE),
         Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
         Err(httparse::Error::TooManyHeaders) if room < limits.fields => return Ok(Parsed::MoreFields),
         Err(error) => return Err(refused(error)),
     };
-    if line.length + length > limits.head {
-        return Err(Reject::HeadTooLarge("the head of the request is too large"));
-    }
     check_line_ends(&section[..length], headers)?;
 
     let mut host = None;
@@ -284,18 +285,24 @@ impl<'b> Target<'b> {
 
 /// The search for the end of a head that arrives in pieces: each byte is looked at once, and the parser runs again only
 /// when it can succeed or has to refuse.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Scan {
     /// How many bytes from the start of the head were looked at.
     seen: usize,
     /// How many of them are in the line that has not ended.
     line: usize,
-    lines: usize,
+    /// Whether that is the request line.
+    first_line: bool,
     /// Empty lines that were skipped before the head.
     blanks: u8,
 }
 
 impl Scan {
+    /// Before the first byte.
+    pub(crate) const fn new() -> Self {
+        Self { seen: 0, line: 0, first_line: true, blanks: 0 }
+    }
+
     /// How many bytes of blank lines to skip before a head, and whether a head begins behind them: not if nothing is
     /// left, or half a line end.
     ///
@@ -328,34 +335,29 @@ impl Scan {
         self.seen > 0 || self.blanks > 0
     }
 
-    /// Looks at the bytes that are new: whether the head has ended.
+    /// Looks at the bytes that are new: whether the parser can say more now than when it was run last.
     ///
-    /// # Errors
-    /// The head is over a limit, or a line does not end in CR LF.
-    pub(crate) fn find_end(&mut self, bytes: &[u8], limits: &Limits) -> Result<bool, Reject> {
+    /// That is at the first empty line, or at a limit. Nothing is refused here, so that a head comes to the same verdict
+    /// in any pieces.
+    pub(crate) fn find_end(&mut self, bytes: &[u8], limits: &Limits) -> bool {
         while let Some(&byte) = bytes.get(self.seen) {
             self.seen += 1;
             self.line += 1;
             if byte == b'\n' {
-                if self.line < 2 || bytes[self.seen - 2] != b'\r' {
-                    return Err(Reject::Malformed("a line does not end in CR LF"));
+                let empty = self.line == 1 || (self.line == 2 && bytes[self.seen - 2] == b'\r');
+                if empty {
+                    return true;
                 }
-                if self.line == 2 {
-                    return Ok(true);
-                }
-                self.lines += 1;
                 self.line = 0;
-            } else if self.lines == 0 && self.line == limits.request_line + 2 {
-                return Err(Reject::LineTooLong);
+                self.first_line = false;
+            } else if self.first_line && self.line == limits.request_line + 2 {
+                return true;
             }
             if self.seen == limits.head {
-                return Err(Reject::HeadTooLarge("the head of the request is too large"));
-            }
-            if self.lines > limits.fields + 1 {
-                return Err(Reject::HeadTooLarge("there are too many header fields"));
+                return true;
             }
         }
-        Ok(false)
+        false
     }
 }
 

@@ -32,7 +32,7 @@ fn verdict(bytes: &[u8]) -> Verdict {
 
 /// As a connection does it: blank lines, a first try, the search, a last try.
 fn in_pieces(bytes: &[u8], cuts: &[usize]) -> (Verdict, usize) {
-    let mut scan = Scan::default();
+    let mut scan = Scan::new();
     let mut start = 0;
     for &end in cuts.iter().chain([&bytes.len()]) {
         match scan.skip_blank(&bytes[start..end]) {
@@ -52,13 +52,12 @@ fn in_pieces(bytes: &[u8], cuts: &[usize]) -> (Verdict, usize) {
                 verdict => return (verdict, start),
             }
         }
-        match scan.find_end(buffer, &LIMITS) {
-            Ok(true) => {
-                let verdict = verdict(buffer);
-                return if matches!(verdict, Verdict::Refused(_)) { (verdict, 0) } else { (verdict, start) };
-            }
-            Ok(false) => {}
-            Err(reject) => return (Verdict::Refused(reject.status().code()), 0),
+        if scan.find_end(buffer, &LIMITS) {
+            return match verdict(buffer) {
+                Verdict::Partial => panic!("the search ended too early"),
+                Verdict::Refused(status) => (Verdict::Refused(status), 0),
+                verdict => (verdict, start),
+            };
         }
     }
     (Verdict::Partial, start)
