@@ -2,13 +2,12 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use gateway_spec::{Errors, Peer, Scheme};
+use gateway_spec::{Errors, Scheme};
 
 use crate::Server;
-use crate::hooks::Exchange;
+use crate::hooks::{OnError, OnResponse, VerifyPeer};
 use crate::transport::Listener;
 
 /// How a server listens, what it allows and how long it waits; made by [`Server::builder`].
@@ -97,11 +96,11 @@ pub struct Config {
     pub stack_size: usize,
 
     /// Asked before anything is read from a new connection; `false` closes it without a word.
-    pub verify_peer: Option<Arc<dyn Fn(&Peer) -> bool + Send + Sync>>,
+    pub verify_peer: Option<VerifyPeer>,
     /// Told of what went wrong on a connection. It never stops the server, whatever it is.
-    pub on_error: Option<Arc<dyn Fn(&Peer, &io::Error) + Send + Sync>>,
+    pub on_error: Option<OnError>,
     /// Told of each response when it is over, the server's own refusals included: for access logs.
-    pub on_response: Option<Arc<dyn Fn(&Exchange<'_>) + Send + Sync>>,
+    pub on_response: Option<OnResponse>,
 }
 
 impl Default for Config {

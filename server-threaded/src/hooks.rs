@@ -1,8 +1,19 @@
 //! What a server tells whoever runs it.
 
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_spec::Peer;
+
+/// May refuse a peer before anything is read from it.
+pub type VerifyPeer = Arc<dyn Fn(&Peer) -> bool + Send + Sync>;
+
+/// Sees what went wrong on a connection.
+pub type OnError = Arc<dyn Fn(&Peer, &io::Error) + Send + Sync>;
+
+/// Sees each response when it is over.
+pub type OnResponse = Arc<dyn Fn(&Exchange<'_>) + Send + Sync>;
 
 /// One request and its response, when it is over: what an access log needs.
 #[derive(Clone, Copy, Debug)]

@@ -1,1 +1,51 @@
-//! Under construction.
+//! A Gateway server: one thread, one connection.
+//!
+//! ```no_run
+//! use gateway_spec::{Environ, Error, StartResponse, Status};
+//!
+//! fn hello(_environ: &mut Environ, start_response: &mut dyn StartResponse) -> Result<&'static str, Error> {
+//!     start_response.start(Status::OK, &[("Content-Type", "text/plain")])?;
+//!     Ok("Hello, World!")
+//! }
+//!
+//! fn main() -> std::io::Result<()> {
+//!     server_threaded::Server::bind("127.0.0.1:8000")?.serve(hello)
+//! }
+//! ```
+//!
+//! # How it works
+//! Each connection has a thread, from a cache of parked ones, and blocking calls: two system calls for a request on a
+//! kept connection, one that reads and one that writes. What a connection waits for is published in an atomic number,
+//! and one watchdog thread ends waits that last too long. At `max_connections`, the connection that has idled for
+//! longest makes room; if none idles, newcomers wait in a bounded queue and then get 503.
+//!
+//! Use it when requests take their time, or when connections are some hundreds. For thousands of idle ones, or the
+//! last microsecond, change one word: `server_mio`.
+//!
+//! # Where to read
+//! | file | what |
+//! |---|---|
+//! | `server.rs` | the listener, admission, the cache of threads, shutdown |
+//! | `watchdog.rs`, `clock.rs` | deadlines, held-back answers, coarse time |
+//! | `connection.rs` | one connection, from its first byte to its end |
+//! | `gateway.rs` | one response: `start_response`, the body, its framing |
+//! | `input.rs` | the request body |
+//! | `wire.rs`, `transport.rs` | reading and writing with deadlines; sockets |
+//! | `h1/` | HTTP/1.1: rules as functions of bytes |
+
+mod clock;
+mod config;
+mod connection;
+mod gateway;
+mod h1;
+mod hooks;
+mod input;
+mod server;
+mod transport;
+mod watchdog;
+mod wire;
+
+pub use config::Config;
+pub use hooks::{Exchange, OnError, OnResponse, Stats, VerifyPeer};
+pub use server::{Handle, Server};
+pub use transport::{Listener, LocalAddr};

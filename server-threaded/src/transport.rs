@@ -1,7 +1,7 @@
 //! The seam to the operating system: listeners and streams. TLS will be one more kind of stream here.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -9,7 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use gateway_spec::Peer;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 /// What a server accepts connections from; from a listener of the standard library.
 #[derive(Debug)]
@@ -139,23 +139,25 @@ impl Stream {
     /// Reads what is there, waiting for at least one byte; 0 is the end.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         retry(|| match self {
-            Self::Tcp(mut stream) => stream.read(buffer),
-            Self::Unix(mut stream) => stream.read(buffer),
+            Self::Tcp(stream) => (&mut &*stream).read(buffer),
+            Self::Unix(stream) => (&mut &*stream).read(buffer),
         })
     }
 
-    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        retry(|| match self {
-            Self::Tcp(mut stream) => stream.write(bytes),
-            Self::Unix(mut stream) => stream.write(bytes),
-        })
+    /// Reads what is there, without waiting: [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is.
+    pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        retry(|| Ok(rustix::net::recv(self, &mut *buffer, RecvFlags::DONTWAIT)?.1))
     }
 
-    pub(crate) fn write_vectored(&self, blocks: &[IoSlice<'_>]) -> io::Result<usize> {
-        retry(|| match self {
-            Self::Tcp(mut stream) => stream.write_vectored(blocks),
-            Self::Unix(mut stream) => stream.write_vectored(blocks),
-        })
+    /// Sends as much as there is room for, without waiting: 0 if there is none.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        as_progress(rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+    }
+
+    /// Sends as much of the blocks as there is room for, without waiting: 0 if there is none.
+    pub(crate) fn try_write_vectored(&self, blocks: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut control = SendAncillaryBuffer::default();
+        as_progress(rustix::net::sendmsg(self, blocks, &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
     }
 
     /// Sends up to `length` bytes of a file from `offset` without copying them through this process.
@@ -177,6 +179,12 @@ impl Stream {
             Self::Tcp(stream) => stream.set_nonblocking(nonblocking),
             Self::Unix(stream) => stream.set_nonblocking(nonblocking),
         }
+    }
+
+    /// Makes the connection end in a reset instead of a proper end.
+    pub(crate) fn reset_on_close(&self) {
+        // Not for Unix sockets; there is nothing better to do then.
+        let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
     }
 
     /// Whether the peer has cut the connection, without waiting. A peer that has only finished sending has not.
@@ -212,5 +220,13 @@ fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
+    }
+}
+
+/// A full send buffer is no error, but no progress either.
+fn as_progress(result: rustix::io::Result<usize>) -> io::Result<usize> {
+    match result {
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
+        result => result.map_err(Into::into),
     }
 }

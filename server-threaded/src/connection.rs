@@ -1,0 +1,345 @@
+//! One connection, from its first byte to its end. The program counter is the state.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use gateway_spec::{Application, Connection, Environ, Input, Request, ServerInfo, Source, Version};
+
+use crate::clock::milliseconds;
+use crate::gateway::{Asked, Outcome, Response};
+use crate::h1::Reject;
+use crate::h1::date::DateCache;
+use crate::h1::framing::Framing;
+use crate::h1::head::{self, Fields, Head, Limits};
+use crate::h1::response::{Own, write_reject};
+use crate::hooks::Exchange;
+use crate::input::{BodySource, Remainder};
+use crate::wire::{Wait, Wire};
+
+/// How much is read at once, and the size that the buffer has at least.
+const READ: usize = 8 * 1024;
+
+/// What a thread keeps from one connection to the next.
+pub(crate) struct Buffers {
+    /// Bytes received; those from `start` to `end` are not taken yet.
+    input: Vec<u8>,
+    start: usize,
+    end: usize,
+    output: Vec<u8>,
+    date: DateCache,
+}
+
+impl Buffers {
+    pub(crate) fn new() -> Self {
+        Self { input: vec![0; READ], start: 0, end: 0, output: Vec::with_capacity(1024), date: DateCache::new() }
+    }
+
+    /// Makes room for more behind what was received.
+    fn room(&mut self) -> &mut [u8] {
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        } else if self.input.len() - self.end < READ / 4 {
+            self.input.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+            if self.input.len() - self.end < READ / 4 {
+                // Bounded: a head that is larger than allowed is refused before this goes on.
+                self.input.resize(self.input.len() * 2, 0);
+            }
+        }
+        &mut self.input[self.end..]
+    }
+}
+
+/// What all connections of a server share.
+pub(crate) struct Service<'s> {
+    pub(crate) application: &'s dyn Application,
+    pub(crate) info: &'s ServerInfo,
+    /// Whether others wait for this connection's thread, or the server stops: no reason to linger here.
+    pub(crate) is_wanted: &'s dyn Fn() -> bool,
+}
+
+/// Serves a connection until it ends.
+///
+/// # Errors
+/// What went wrong with the connection, for the `on_error` hook. A client that closes between requests is no error.
+pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<()> {
+    (buffers.start, buffers.end) = (0, 0);
+    let mut connection = Link {
+        wire,
+        service,
+        buffers,
+        source: Arc::new(BodySource::new(Arc::clone(wire))),
+        // A pointer of another type to the same wire; made once, as environs borrow it.
+        questions: Arc::clone(wire) as Arc<dyn Connection>,
+        served: 0,
+        head_until: None,
+    };
+    let result = connection.run();
+    // Whoever still waits for this client is told, and the system sends the end of the stream.
+    wire.close_soon();
+    result
+}
+
+struct Link<'c> {
+    wire: &'c Arc<Wire>,
+    service: &'c Service<'c>,
+    buffers: &'c mut Buffers,
+    source: Arc<BodySource>,
+    questions: Arc<dyn Connection>,
+    served: u64,
+    /// When the head that has begun must be whole, by the coarse clock.
+    head_until: Option<u64>,
+}
+
+/// Whether to go on with the connection.
+enum Next {
+    Request,
+    /// Close; the client has been told all there is.
+    Close,
+    /// Close, but read on for a moment: the client is still sending.
+    Linger,
+}
+
+impl Link<'_> {
+    fn run(&mut self) -> io::Result<()> {
+        let config = &self.wire.config;
+        let limits = Limits {
+            request_line: config.max_request_line,
+            head: config.max_head,
+            fields: config.max_headers,
+            body: config.max_body,
+        };
+        loop {
+            let mut fields = Fields::new();
+            let next =
+                match head::parse(&self.buffers.input[self.buffers.start..self.buffers.end], &limits, &mut fields) {
+                    Ok(Some(head)) => {
+                        // The borrow of the buffer ends with the request; what is needed later is copied.
+                        let taken = head.length;
+                        let next = exchange(
+                            self.wire,
+                            self.service,
+                            &mut self.source,
+                            &self.questions,
+                            Parts {
+                                head: &head,
+                                fields: &fields,
+                                rest: &self.buffers.input[self.buffers.start + taken..self.buffers.end],
+                                output: &mut self.buffers.output,
+                                date: &mut self.buffers.date,
+                                last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
+                            },
+                        )?;
+                        self.served += 1;
+                        self.head_until = None;
+                        self.take(taken, next.1);
+                        next.0
+                    }
+                    Ok(None) => {
+                        if !self.receive()? {
+                            return Ok(());
+                        }
+                        continue;
+                    }
+                    Err(reject) => self.refuse(reject)?,
+                };
+            match next {
+                Next::Request => {}
+                Next::Close => return self.wire.flush(),
+                Next::Linger => {
+                    self.wire.flush()?;
+                    self.wire.linger();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Moves on to the next request: behind the head, or to what the body has read of it.
+    fn take(&mut self, head: usize, body: bool) {
+        let buffers = &mut *self.buffers;
+        if !body {
+            buffers.start += head;
+            return;
+        }
+        let mut next = std::mem::take(&mut buffers.input);
+        next.clear();
+        if !self.source.end(&mut next) {
+            // Another thread is reading from this connection: nothing can follow.
+            self.wire.stop();
+        }
+        (buffers.start, buffers.end) = (0, next.len());
+        next.resize(next.len().max(READ), 0);
+        buffers.input = next;
+    }
+
+    /// Waits for more of a head, at least for the end of a line; `false` if there will be no request.
+    fn receive(&mut self) -> io::Result<bool> {
+        self.wire.flush()?;
+        let config = &self.wire.config;
+        loop {
+            let now = self.wire.clock.now();
+            let begun = self.buffers.start < self.buffers.end;
+            let (wait, limit) = match (begun, self.served) {
+                (false, 0) => (Wait::First, config.head_timeout),
+                (false, _) => (Wait::Request, config.keep_alive_timeout),
+                // The head as a whole has to be there in time, not each line of it.
+                (true, _) => {
+                    let until = *self.head_until.get_or_insert(now + milliseconds(config.head_timeout));
+                    (Wait::More, Duration::from_millis(until.saturating_sub(now)))
+                }
+            };
+            let result = match limit {
+                Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+                limit => self.wire.read(self.buffers.room(), wait, limit),
+            };
+            match result {
+                Ok(0) => return Ok(false),
+                Ok(n) => {
+                    let new = self.buffers.end..self.buffers.end + n;
+                    self.buffers.end += n;
+                    // Before a line is whole nothing changes, except that it may have become too long.
+                    let longest = self.buffers.end - self.buffers.start > config.max_request_line;
+                    if longest || self.buffers.input[new].contains(&b'\n') {
+                        return Ok(true);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    if begun {
+                        self.refuse(Reject::TIMEOUT)?;
+                    }
+                    return Ok(false);
+                }
+                // Between requests a client may go as it likes.
+                Err(_) if !begun => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Answers what could not be understood; nothing after it is read as a request (H1-CON-10).
+    fn refuse(&mut self, reject: Reject) -> io::Result<Next> {
+        let head_request = self.buffers.input[self.buffers.start..self.buffers.end].starts_with(b"HEAD ");
+        let started = Instant::now();
+        let date = self.buffers.date.at(self.wire.clock.unix());
+        let server = self.wire.config.server_header.as_deref();
+        let own = Own { head_request, version: Version::Http11, keep: false, date, server };
+        self.buffers.output.clear();
+        let bytes = write_reject(&mut self.buffers.output, reject, &own);
+        let result = self.wire.write(&[&self.buffers.output]);
+        let outcome = Outcome { code: reject.code, bytes, aborted: result.is_err() };
+        report(self.wire, None, started, outcome);
+        result.map(|()| Next::Linger)
+    }
+}
+
+/// What one exchange works on.
+struct Parts<'p, 'b> {
+    head: &'p Head<'b>,
+    fields: &'p Fields<'b>,
+    /// What has arrived behind the head.
+    rest: &'p [u8],
+    output: &'p mut Vec<u8>,
+    date: &'p mut DateCache,
+    /// Whether this is the last request that the connection may send.
+    last: bool,
+}
+
+/// One request and its response. Also tells whether the request had a body, which then holds what arrived behind it.
+fn exchange(
+    wire: &Arc<Wire>,
+    service: &Service<'_>,
+    source: &mut Arc<BodySource>,
+    questions: &Arc<dyn Connection>,
+    parts: Parts<'_, '_>,
+) -> io::Result<(Next, bool)> {
+    let head = parts.head;
+    let started = wire.config.on_response.is_some().then(Instant::now);
+    let mut request = Request::new(service.info, &wire.peer);
+    request.method = head.method;
+    request.target = head.target;
+    request.path = head.path;
+    request.query_string = head.query_string;
+    request.version = head.version;
+    request.headers = parts.fields.as_slice();
+    request.host = head.host;
+    request.connection = Some(questions);
+    let has_body = head.framing != Framing::None;
+    if has_body {
+        begin_body(wire, source, head, parts.rest);
+    }
+    if let Framing::Length(length) = head.framing {
+        request.content_length = Some(length);
+    }
+    // Somebody waits for this place, and this client has nothing more to say.
+    let make_room = parts.rest.is_empty() && (service.is_wanted)();
+    let keep = head.persistent && !parts.last && !make_room && !wire.is_closing();
+    let asked = Asked {
+        version: head.version,
+        head_request: head.method == "HEAD",
+        keep,
+        // With a body, what follows it is known only when it has been read.
+        more_to_come: !has_body && !parts.rest.is_empty(),
+    };
+    let input = if has_body { Input::new(Arc::clone(source) as Arc<dyn Source>) } else { Input::empty() };
+    let environ = Environ::new(&request, input);
+    // Only this thread writes it.
+    wire.requests.store(wire.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    wire.begin_app();
+    let response = Response::new(wire, has_body.then_some(&*source), parts.date, parts.output, asked);
+    let (outcome, keep, lost) = response.run(service.application, environ);
+    if let Some(started) = started {
+        report(wire, Some(&request), started, outcome);
+    }
+    if let Some(error) = lost {
+        return Err(error);
+    }
+    let remainder = if has_body { source.remainder() } else { Remainder::None };
+    let next = match remainder {
+        _ if outcome.aborted => Next::Close,
+        Remainder::None if keep => Next::Request,
+        // A pipelining client may be sending still.
+        Remainder::None if !parts.rest.is_empty() => Next::Linger,
+        Remainder::None => Next::Close,
+        Remainder::Small if keep => {
+            wire.flush()?;
+            if source.drain() { Next::Request } else { Next::Close }
+        }
+        Remainder::Small | Remainder::Unreadable => Next::Linger,
+    };
+    Ok((next, has_body))
+}
+
+/// Takes the connection's body source for this request, or a new one if the application still holds the old one.
+fn begin_body(wire: &Arc<Wire>, source: &mut Arc<BodySource>, head: &Head<'_>, rest: &[u8]) {
+    if Arc::get_mut(source).is_none() {
+        *source = Arc::new(BodySource::new(Arc::clone(wire)));
+    }
+    if let Some(source) = Arc::get_mut(source) {
+        source.begin(head.framing, rest, head.expects_continue);
+    }
+}
+
+/// Tells the `on_response` hook; a panic of it is caught like one of the application.
+fn report(wire: &Wire, request: Option<&Request<'_>>, started: Instant, outcome: Outcome) {
+    let Some(hook) = &wire.config.on_response else { return };
+    let field = |name: &str| {
+        let headers = request.map(|request| request.headers).unwrap_or_default();
+        headers.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+    };
+    let exchange = Exchange {
+        peer: &wire.peer,
+        method: request.map_or("", |request| request.method),
+        target: request.map_or("", |request| request.target),
+        version: request.map_or("", |request| request.version.as_str()),
+        status: outcome.code,
+        bytes: outcome.bytes,
+        aborted: outcome.aborted,
+        duration: started.elapsed(),
+        referer: field("referer"),
+        user_agent: field("user-agent"),
+    };
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&exchange)));
+}

@@ -1,0 +1,509 @@
+//! One response: hands out `start_response`, drives the body, frames what it yields.
+
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use gateway_spec::{
+    Application, Body, Calls, Connection, Environ, Error, FileBody, Head, Misuse, StartResponse, Status, Version,
+    check_header,
+};
+
+use crate::h1::Reject;
+use crate::h1::date::DateCache;
+use crate::h1::response::{self, Ending, Facts, Framing};
+use crate::input::{BodySource, Remainder};
+use crate::wire::Wire;
+
+/// Blocks up to this size are copied behind the head, so that one buffer goes out in one call.
+const COPIED: usize = 16 * 1024;
+
+/// Held-back answers are sent when there are so many bytes of them.
+const HELD: usize = 64 * 1024;
+
+/// How long a body that says *nothing yet* is left alone, if it does not wake the server (see `Blocks::set_waker`).
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// The server's side of one response.
+pub(crate) struct Response<'c> {
+    wire: &'c Wire,
+    /// The request's body, if it has one.
+    body: Option<&'c Arc<BodySource>>,
+    date: &'c mut DateCache,
+    /// Bytes of this response that are not sent.
+    out: &'c mut Vec<u8>,
+    version: Version,
+    head_request: bool,
+    calls: Calls,
+    code: u16,
+    declared: Option<u64>,
+    adds_date: bool,
+    adds_server: bool,
+    /// Set when the head goes out.
+    framing: Option<Framing>,
+    /// Whether the connection can live on after this response.
+    pub(crate) keep: bool,
+    /// Whether further requests are there already, so that this answer can go out with the next one.
+    more_to_come: bool,
+    /// Whether the application has returned its body.
+    called: bool,
+    /// The client cannot be written to.
+    lost: Option<io::Error>,
+    outcome: Outcome,
+}
+
+/// What became of a response.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) code: u16,
+    pub(crate) bytes: u64,
+    pub(crate) aborted: bool,
+}
+
+/// What is known of the request.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) version: Version,
+    pub(crate) head_request: bool,
+    pub(crate) keep: bool,
+    pub(crate) more_to_come: bool,
+}
+
+impl<'c> Response<'c> {
+    pub(crate) fn new(
+        wire: &'c Wire,
+        body: Option<&'c Arc<BodySource>>,
+        date: &'c mut DateCache,
+        out: &'c mut Vec<u8>,
+        asked: Asked,
+    ) -> Self {
+        out.clear();
+        Self {
+            wire,
+            body,
+            date,
+            out,
+            version: asked.version,
+            head_request: asked.head_request,
+            calls: Calls::new(),
+            code: 0,
+            declared: None,
+            adds_date: true,
+            adds_server: true,
+            framing: None,
+            keep: asked.keep,
+            more_to_come: asked.more_to_come,
+            called: false,
+            lost: None,
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// Calls the application and sends its answer, or one of the server's own.
+    pub(crate) fn run(
+        mut self,
+        application: &dyn Application,
+        mut environ: Environ<'_>,
+    ) -> (Outcome, bool, Option<io::Error>) {
+        let result = guarded(|| application.call(&mut environ, &mut self));
+        drop(environ); // an input that was not taken is not needed any more
+        self.called = true;
+        let result = result.and_then(|body| self.send_body(body));
+        if let Err(error) = result {
+            self.fail(&*error);
+        }
+        let Self { keep, lost, outcome, framing, .. } = self;
+        debug_assert!(framing.is_some() || outcome.code == 0);
+        (outcome, keep, lost)
+    }
+
+    /// Drives the body to its end. It is dropped here in any case, and that is `close()`.
+    fn send_body(&mut self, body: Body) -> Result<(), Error> {
+        let body = match body.into_block() {
+            Ok(block) => {
+                let allowed = self.calls.yielded(block.len())?;
+                self.note_excess(allowed, block.len());
+                let complete = self.calls.end();
+                if self.framing.is_none() {
+                    if block.is_empty() {
+                        complete.clone()?; // nothing was sent: a misuse can still become a 500
+                    }
+                    self.commit(self.length_of_whole(block.len() as u64));
+                }
+                self.put(&block[..allowed]);
+                return self.finish(complete);
+            }
+            Err(body) => body,
+        };
+        match body.into_file() {
+            Ok(file) => self.send_file(file),
+            Err(body) => self.send_blocks(body),
+        }
+    }
+
+    fn send_blocks(&mut self, body: Body) -> Result<(), Error> {
+        let mut body = Guarded(Some(body));
+        let mut waker = None;
+        loop {
+            if let Some(error) = self.lost.take() {
+                return Err(error.into());
+            }
+            let Some(block) = body.next(self)? else { break };
+            if block.is_empty() {
+                self.wait_for(body.get(), &mut waker);
+                continue;
+            }
+            let allowed = self.calls.yielded(block.len())?;
+            self.note_excess(allowed, block.len());
+            if self.framing.is_none() {
+                let rest = body.get().and_then(|body| body.len());
+                self.commit(rest.map(|rest| rest + block.len() as u64));
+            }
+            if self.is_without_content() {
+                break; // the head is known, and there is nothing else to know (GW-DEF-09)
+            }
+            self.put(&block[..allowed]);
+            self.push();
+            if self.calls.is_complete() {
+                break; // GW-CL-02
+            }
+        }
+        body.close()?;
+        let complete = self.calls.end();
+        if self.framing.is_none() {
+            complete.clone()?;
+            self.commit(self.length_of_whole(0));
+        }
+        self.finish(complete)
+    }
+
+    fn send_file(&mut self, mut file: FileBody) -> Result<(), Error> {
+        let length = file.remaining();
+        let allowed = self.calls.yielded(usize::try_from(length).unwrap_or(usize::MAX))? as u64;
+        if length == 0 && self.framing.is_none() {
+            self.calls.end()?;
+        }
+        self.commit(self.length_of_whole(length));
+        if self.is_without_content() || length == 0 {
+            let complete = self.calls.end();
+            return self.finish(complete);
+        }
+        if self.framing == Some(Framing::Chunked) {
+            // Only after a `write`; then the length is not known to the client.
+            while let Some(block) = file.next_block()? {
+                self.put(&block);
+                self.push();
+            }
+            let complete = self.calls.end();
+            return self.finish(complete);
+        }
+        self.push();
+        let complete = self.calls.end();
+        if self.lost.is_none() {
+            match self.wire.write_file(file.file(), file.offset(), allowed) {
+                Ok(sent) => {
+                    self.outcome.bytes += sent;
+                    if sent < allowed {
+                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter").into());
+                    }
+                }
+                Err(error) => self.lost = Some(error),
+            }
+        }
+        self.finish(complete)
+    }
+
+    /// Waits until a body that has nothing yet may have something.
+    fn wait_for(&mut self, body: Option<&mut Body>, waker: &mut Option<Waker>) {
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        // What was written before must not wait as well.
+        self.push();
+        let waker = waker.get_or_insert_with(|| Arc::new(Unpark(thread::current())).into());
+        if let Some(body) = body {
+            body.set_waker(waker);
+        }
+        if self.wire.client_gone() {
+            self.lost = Some(io::ErrorKind::BrokenPipe.into());
+            return;
+        }
+        thread::park_timeout(ASK_AGAIN);
+    }
+
+    /// What the length of a whole body says about the response. Nothing, for a `HEAD` that was answered with no bytes:
+    /// a `GET` may have some (H1-NOB-03).
+    fn length_of_whole(&self, length: u64) -> Option<u64> {
+        (length > 0 || !self.head_request).then_some(length)
+    }
+
+    fn is_without_content(&self) -> bool {
+        self.head_request || matches!(self.code, 204 | 205 | 304)
+    }
+
+    fn note_excess(&self, allowed: usize, length: usize) {
+        if allowed < length && !self.is_without_content() {
+            self.log(&format!("GW-CL-01: the body goes past its Content-Length; {} bytes were cut", length - allowed));
+        }
+    }
+
+    /// The head goes out: chooses the framing, given the length of the body if that is known.
+    fn commit(&mut self, known: Option<u64>) {
+        if self.framing.is_some() {
+            return;
+        }
+        let facts = Facts {
+            version: self.version,
+            head_request: self.head_request,
+            code: self.code,
+            declared: self.declared,
+            known,
+        };
+        let framing = Framing::choose(&facts);
+        self.framing = Some(framing);
+        self.outcome.code = self.code;
+        self.settle_input();
+        self.keep &= framing != Framing::Close && !self.wire.is_closing();
+        let described = match self.code {
+            304 => self.declared,
+            _ => self.declared.or(known),
+        };
+        let ending = Ending {
+            framing,
+            described,
+            code: self.code,
+            version: self.version,
+            keep: self.keep,
+            date: self.adds_date.then(|| self.date.at(self.wire.clock.unix())),
+            server: self.wire.config.server_header.as_deref().filter(|_| self.adds_server),
+        };
+        response::finish_head(self.out, &ending);
+    }
+
+    /// The head of the answer goes out: no 100 may follow, and what is left of the request's body decides whether the
+    /// connection can be kept (H1-CONT-05, H1-CON-04).
+    fn settle_input(&mut self) {
+        let Some(body) = self.body else { return };
+        // A body that holds the input is about to read it.
+        let will_be_read = self.called && Arc::strong_count(body) > 1;
+        if body.remainder() == Remainder::Unreadable && !will_be_read {
+            self.keep = false;
+        }
+        if !will_be_read {
+            body.forget_continue();
+        }
+    }
+
+    /// Adds content to what goes out next; large blocks go at once.
+    fn put(&mut self, content: &[u8]) {
+        if content.is_empty() || self.is_without_content() {
+            return;
+        }
+        self.outcome.bytes += content.len() as u64;
+        let chunked = self.framing == Some(Framing::Chunked);
+        if chunked {
+            response::write_chunk_size(self.out, content.len());
+        }
+        let end: &[u8] = if chunked { b"\r\n" } else { b"" };
+        if content.len() <= COPIED {
+            self.out.extend_from_slice(content);
+            self.out.extend_from_slice(end);
+        } else if self.lost.is_none() {
+            self.lost = self.wire.write(&[self.out, content, end]).err();
+            self.out.clear();
+        }
+    }
+
+    /// Sends what is there, without delay (GW-BUF-03).
+    fn push(&mut self) {
+        if !self.out.is_empty() && self.lost.is_none() && self.framing.is_some() {
+            self.lost = self.wire.write(&[self.out]).err();
+            self.out.clear();
+        }
+    }
+
+    /// The body has ended. `complete` says whether it was as long as declared.
+    fn finish(&mut self, complete: Result<(), Misuse>) -> Result<(), Error> {
+        complete?;
+        if let Some(error) = self.lost.take() {
+            return Err(error.into());
+        }
+        if self.framing == Some(Framing::Chunked) {
+            self.out.extend_from_slice(response::LAST_CHUNK);
+        }
+        if self.more_to_come && self.keep && self.wire.held() + self.out.len() <= HELD {
+            self.wire.hold(self.out);
+            self.out.clear();
+        } else {
+            self.push();
+        }
+        match self.lost.take() {
+            Some(error) => Err(error.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Something went wrong: a whole answer if nothing was sent, else a cut connection, which the client can tell from
+    /// a whole one: the last chunk or the last byte is missing.
+    fn fail(&mut self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+        let failure = self.body.and_then(|body| body.failure());
+        // A client that has gone is no news (GW-REF-01).
+        if !is_disconnect(error) && failure.is_none() {
+            self.log(&error.to_string());
+        }
+        if self.framing.is_some() {
+            self.push(); // what was yielded before the error, as far as it goes
+            self.outcome.aborted = true;
+            self.keep = false;
+            if is_disconnect(error) {
+                self.lost = Some(io::ErrorKind::BrokenPipe.into());
+            } else if self.framing == Some(Framing::Close) {
+                // Only a reset tells this end from the end of the body.
+                self.wire.stream.reset_on_close();
+            }
+            return;
+        }
+        let reject = failure.map_or(Reject::APPLICATION, |failure| failure.reject());
+        self.answer(reject, failure.is_none());
+    }
+
+    /// Sends an answer of the server's own; `may_keep` says whether the connection can go on.
+    fn answer(&mut self, reject: Reject, may_keep: bool) {
+        self.out.clear();
+        self.code = reject.code;
+        self.outcome.code = reject.code;
+        self.framing = Some(Framing::NoContent);
+        self.settle_input();
+        self.keep &= may_keep && !self.wire.is_closing();
+        let date = self.date.at(self.wire.clock.unix());
+        let server = self.wire.config.server_header.as_deref();
+        let own =
+            response::Own { head_request: self.head_request, version: self.version, keep: self.keep, date, server };
+        self.outcome.bytes = response::write_reject(self.out, reject, &own);
+        self.push();
+    }
+
+    fn log(&self, what: &str) {
+        let errors = &self.wire.config.errors;
+        errors.write(&format!("{}: {}\n", self.wire.peer.remote_addr(), what.replace(['\r', '\n'], " ")));
+        errors.flush();
+    }
+}
+
+impl StartResponse for Response<'_> {
+    fn start_response(
+        &mut self,
+        status: Status,
+        headers: &[(&str, &str)],
+        exc_info: Option<Error>,
+    ) -> Result<&mut dyn Write, Error> {
+        let head: Head<'_> = self.calls.start(&status, headers, exc_info)?;
+        self.code = status.code();
+        self.declared = head.content_length();
+        (self.adds_date, self.adds_server) = (!head.has_date(), !head.has_server());
+        self.out.clear();
+        response::write_head(self.out, &head);
+        if self.is_without_content() {
+            self.calls.ignore_length();
+        }
+        Ok(self)
+    }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        self
+    }
+
+    fn early_hints(&mut self, headers: &[(&str, &str)]) -> Result<(), Error> {
+        for (name, value) in headers {
+            check_header(name, value)?;
+        }
+        if self.version == Version::Http11 && self.framing.is_none() {
+            let mut hints = Vec::new();
+            response::write_early_hints(&mut hints, headers);
+            self.wire.write(&[&hints])?;
+        }
+        Ok(())
+    }
+}
+
+/// The writer of `start_response`.
+impl Write for Response<'_> {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        self.write_all(content).map(|()| content.len())
+    }
+
+    fn write_all(&mut self, content: &[u8]) -> io::Result<()> {
+        if content.is_empty() {
+            return Ok(()); // C-03: does not send the head
+        }
+        self.calls.written(content.len()).map_err(io::Error::other)?;
+        self.commit(None);
+        self.put(content);
+        self.push();
+        self.lost.take().map_or(Ok(()), Err)
+    }
+
+    /// There is nothing to flush: each write is sent before it returns (GW-WR-02).
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A body whose panics are errors, also the one in its `Drop`.
+struct Guarded(Option<Body>);
+
+impl Guarded {
+    fn next(&mut self, start_response: &mut dyn StartResponse) -> Result<Option<bytes::Bytes>, Error> {
+        let Some(body) = &mut self.0 else { return Ok(None) };
+        guarded(|| body.next(start_response).transpose())
+    }
+
+    const fn get(&mut self) -> Option<&mut Body> {
+        self.0.as_mut()
+    }
+
+    fn close(mut self) -> Result<(), Error> {
+        let body = self.0.take();
+        guarded(|| {
+            drop(body);
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if let Some(body) = self.0.take() {
+            // After an error there is one already; this one is in the panic hook's output.
+            let _ = guarded(|| {
+                drop(body);
+                Ok(())
+            });
+        }
+    }
+}
+
+/// Runs a part of the application; a panic is an error like any other (GW-ERH-05).
+fn guarded<T>(part: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What a panic leaves half done belongs to the application, which chose to share it.
+    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(format!("the application panicked: {}", text.unwrap_or("no message")).into())
+    })
+}
+
+/// Whether the error is only that the client has gone.
+fn is_disconnect(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
+        )
+    })
+}

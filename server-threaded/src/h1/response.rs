@@ -1,0 +1,269 @@
+//! Response heads and chunks (RFC 9112 sections 4, 6 and 7).
+
+use std::io::Write;
+
+use gateway_spec::{Head, Status, Version};
+
+use super::{Reject, date};
+
+/// How the end of a response body is told (RFC 9112 section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// There is no content: the response is to HEAD, or is a 204 or 304 (H1-RFR-09).
+    NoContent,
+    /// `Content-Length`, whoever declared it.
+    Length(u64),
+    /// `Transfer-Encoding: chunked`.
+    Chunked,
+    /// The end of the connection.
+    Close,
+}
+
+/// What is known when a head goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    pub(crate) version: Version,
+    pub(crate) head_request: bool,
+    pub(crate) code: u16,
+    /// Declared by the application.
+    pub(crate) declared: Option<u64>,
+    /// The length of the body, if the server knows it.
+    pub(crate) known: Option<u64>,
+}
+
+impl Framing {
+    /// Chooses; self-delimited if possible (H1-RFR-08), never chunked for HTTP/1.0 (H1-RFR-05).
+    pub(crate) fn choose(facts: &Facts) -> Self {
+        if facts.head_request || matches!(facts.code, 204 | 304) {
+            Self::NoContent
+        } else if facts.code == 205 {
+            Self::Length(0) // H1-NOB-07
+        } else if let Some(length) = facts.declared.or(facts.known) {
+            Self::Length(length)
+        } else if facts.version == Version::Http11 {
+            Self::Chunked
+        } else {
+            Self::Close
+        }
+    }
+}
+
+/// Writes the status line and the application's headers, but for `Content-Length`, which [`finish_head`] writes.
+pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>) {
+    write_status_line(out, head.status());
+    for (name, value) in head.headers() {
+        // Length 14 first: most names are done after one comparison of numbers.
+        if name.len() == 14 && name.eq_ignore_ascii_case("content-length") {
+            continue;
+        }
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(&value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+fn write_status_line(out: &mut Vec<u8>, status: &Status) {
+    match status.code() {
+        200 if status.reason() == "OK" => out.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
+        code => {
+            out.extend_from_slice(b"HTTP/1.1 ");
+            write_number(out, u64::from(code));
+            out.push(b' '); // also without a phrase (H1-STAT-01)
+            out.extend_from_slice(&gateway_spec::latin1(status.reason()).unwrap_or_default());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// What the server adds to a head.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ending<'e> {
+    pub(crate) framing: Framing,
+    /// For a response without content: the length that the application declared (H1-NOB-03), or that of the body that
+    /// is not sent.
+    pub(crate) described: Option<u64>,
+    pub(crate) code: u16,
+    pub(crate) version: Version,
+    pub(crate) keep: bool,
+    pub(crate) date: Option<&'e [u8; date::LENGTH]>,
+    pub(crate) server: Option<&'e str>,
+}
+
+/// Ends a head: framing, persistence, `Date`, `Server`, the empty line.
+pub(crate) fn finish_head(out: &mut Vec<u8>, ending: &Ending<'_>) {
+    if let Some(date) = ending.date {
+        out.extend_from_slice(b"Date: ");
+        out.extend_from_slice(date);
+        out.extend_from_slice(b"\r\n");
+    }
+    if let Some(server) = ending.server {
+        out.extend_from_slice(b"Server: ");
+        out.extend_from_slice(&gateway_spec::latin1(server).unwrap_or_default());
+        out.extend_from_slice(b"\r\n");
+    }
+    let length = match ending.framing {
+        Framing::Length(length) => Some(length),
+        Framing::NoContent if ending.code != 204 => ending.described, // H1-NOB-05
+        _ => None,
+    };
+    if let Some(length) = length {
+        out.extend_from_slice(b"Content-Length: ");
+        write_number(out, length);
+        out.extend_from_slice(b"\r\n");
+    } else if ending.framing == Framing::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    if !ending.keep {
+        out.extend_from_slice(b"Connection: close\r\n");
+    } else if ending.version == Version::Http10 {
+        out.extend_from_slice(b"Connection: keep-alive\r\n"); // H1-CON-20
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What goes with a response of the server's own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own<'e> {
+    pub(crate) head_request: bool,
+    pub(crate) version: Version,
+    pub(crate) keep: bool,
+    pub(crate) date: &'e [u8; date::LENGTH],
+    pub(crate) server: Option<&'e str>,
+}
+
+/// A whole response of the server's own: a sentence of plain text (H1-CODE-02). Returns the length of its content.
+pub(crate) fn write_reject(out: &mut Vec<u8>, reject: Reject, own: &Own<'_>) -> u64 {
+    write_status_line(out, &reject.status());
+    out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
+    if reject.code == 503 {
+        out.extend_from_slice(b"Retry-After: 1\r\n");
+    }
+    let length = reject.why.len() as u64 + 1;
+    let framing = if own.head_request { Framing::NoContent } else { Framing::Length(length) };
+    let ending = Ending {
+        framing,
+        described: Some(length),
+        code: reject.code,
+        version: own.version,
+        keep: own.keep,
+        date: Some(own.date),
+        server: own.server,
+    };
+    finish_head(out, &ending);
+    if own.head_request {
+        return 0;
+    }
+    out.extend_from_slice(reject.why.as_bytes());
+    out.push(b'\n');
+    length
+}
+
+/// An interim response, such as 100 or 103.
+pub(crate) fn write_early_hints(out: &mut Vec<u8>, headers: &[(&str, &str)]) {
+    out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+    for (name, value) in headers {
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(&gateway_spec::latin1(value).unwrap_or_default());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The interim response that asks for the body.
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// The end of a chunked body.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// The line before the data of a chunk that is not empty (an empty one would end the body: H1-CHK-09).
+pub(crate) fn write_chunk_size(out: &mut Vec<u8>, length: usize) {
+    debug_assert_ne!(length, 0);
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{length:X}\r\n");
+}
+
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len() - 1;
+    loop {
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+        start -= 1;
+    }
+    out.extend_from_slice(&digits[start..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn facts(version: Version, head_request: bool, code: u16, declared: Option<u64>, known: Option<u64>) -> Framing {
+        Framing::choose(&Facts { version, head_request, code, declared, known })
+    }
+
+    #[test]
+    fn framings() {
+        use Version::{Http10, Http11};
+        assert_eq!(facts(Http11, false, 200, None, Some(5)), Framing::Length(5));
+        assert_eq!(facts(Http11, false, 200, Some(4), Some(5)), Framing::Length(4));
+        assert_eq!(facts(Http11, false, 200, None, None), Framing::Chunked);
+        assert_eq!(facts(Http10, false, 200, None, None), Framing::Close);
+        assert_eq!(facts(Http11, true, 200, None, None), Framing::NoContent);
+        assert_eq!(facts(Http11, false, 204, Some(5), None), Framing::NoContent);
+        assert_eq!(facts(Http11, false, 304, Some(5), Some(0)), Framing::NoContent);
+        assert_eq!(facts(Http11, false, 205, Some(5), Some(5)), Framing::Length(0));
+    }
+
+    fn ended(framing: Framing, described: Option<u64>, code: u16, version: Version, keep: bool) -> String {
+        let mut out = vec![];
+        finish_head(&mut out, &Ending { framing, described, code, version, keep, date: None, server: None });
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn endings() {
+        use Version::{Http10, Http11};
+        assert_eq!(ended(Framing::Length(5), None, 200, Http11, true), "Content-Length: 5\r\n\r\n");
+        assert_eq!(ended(Framing::Chunked, None, 200, Http11, true), "Transfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(ended(Framing::NoContent, Some(7), 304, Http11, true), "Content-Length: 7\r\n\r\n");
+        assert_eq!(ended(Framing::NoContent, Some(7), 204, Http11, true), "\r\n");
+        assert_eq!(ended(Framing::NoContent, None, 200, Http11, true), "\r\n");
+        assert_eq!(ended(Framing::Close, None, 200, Http10, false), "Connection: close\r\n\r\n");
+        assert_eq!(ended(Framing::NoContent, None, 200, Http10, true), "Connection: keep-alive\r\n\r\n");
+    }
+
+    #[test]
+    fn a_refusal_is_a_whole_response() {
+        let mut out = vec![];
+        let own = Own {
+            head_request: false,
+            version: Version::Http11,
+            keep: false,
+            date: &date::imf_fixdate(0),
+            server: Some("x/1"),
+        };
+        assert_eq!(write_reject(&mut out, Reject::BUSY, &own), 43);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n\
+             Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: x/1\r\nContent-Length: 43\r\nConnection: close\r\n\r\n\
+             The server is busy. Try again in a moment.\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn numbers_are_decimal(number: u64) {
+            let mut out = vec![];
+            write_number(&mut out, number);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The one thread that looks at all connections: ends waits that last too long, sends what was held back too long,
+//! refuses who waits too long for a place, and moves the clock.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::Shutdown;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use gateway_spec::Version;
+
+use crate::clock::{Clock, milliseconds};
+use crate::h1::Reject;
+use crate::h1::date::imf_fixdate;
+use crate::h1::response::{Own, write_reject};
+use crate::server::State;
+use crate::transport::Stream;
+use crate::wire::Wait;
+
+/// How often it looks. Deadlines are kept to within this time.
+const TICK: Duration = Duration::from_millis(50);
+
+/// For how long a new connection may still send its first request while the server stops.
+const LAST_CHANCE: u64 = 500;
+
+/// Runs until the server has ended.
+pub(crate) fn run(state: &State) {
+    let mut stopping_since = None;
+    while !state.has_ended() {
+        state.clock.update();
+        let now = state.clock.now();
+        if state.is_stopping() {
+            stopping_since.get_or_insert(now);
+        }
+        for wire in state.wires() {
+            wire.flush_now();
+            // A server that stops closes connections that wait for another request, and soon those that are new.
+            let first = stopping_since.map(|since| since + LAST_CHANCE);
+            for (kind, at_most) in
+                [(Wait::More, None), (Wait::Request, stopping_since.map(|_| 0)), (Wait::First, first)]
+            {
+                if let Some((until, seen)) = wire.watch.until(&[kind])
+                    && until.min(at_most.unwrap_or(u64::MAX)) <= now
+                {
+                    wire.cut(seen);
+                }
+            }
+        }
+        state.refuse_late(now);
+        state.refused.tick(now);
+        if state.is_quiet() {
+            // Nothing to watch: whoever brings something wakes this thread.
+            thread::park();
+        } else {
+            thread::park_timeout(TICK);
+        }
+    }
+}
+
+/// Connections that got a 503 and are read from for a moment, so that they can see it.
+#[derive(Default)]
+pub(crate) struct Refused(Mutex<VecDeque<(Stream, u64)>>);
+
+impl Refused {
+    /// Says no to a connection, without waiting for it.
+    pub(crate) fn add(&self, stream: Stream, clock: &Clock, server: Option<&str>, linger: Duration, most: usize) {
+        let mut response = Vec::new();
+        let date = imf_fixdate(clock.unix());
+        let own = Own { head_request: false, version: Version::Http11, keep: false, date: &date, server };
+        write_reject(&mut response, Reject::BUSY, &own);
+        // A few hundred bytes fit into the buffer of a new socket; if not, the client has gone.
+        if !stream.try_write(&response).is_ok_and(|sent| sent == response.len()) {
+            return;
+        }
+        stream.shutdown(Shutdown::Write);
+        let Ok(mut streams) = self.0.lock() else { return };
+        if streams.len() >= most.max(1) {
+            streams.pop_front();
+        }
+        streams.push_back((stream, clock.now() + milliseconds(linger)));
+    }
+
+    /// Reads what these clients still send, and closes what has ended or was read from long enough.
+    fn tick(&self, now: u64) {
+        let Ok(mut streams) = self.0.lock() else { return };
+        let mut buffer = [0; 4096];
+        streams.retain(|(stream, until)| {
+            *until > now
+                && match stream.try_read(&mut buffer) {
+                    Ok(n) => n > 0,
+                    Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+                }
+        });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().map_or(true, |streams| streams.is_empty())
+    }
+}

@@ -1,0 +1,432 @@
+//! [`Wire`]: what the threads of a server know of one connection.
+//!
+//! The connection's own thread reads and writes. The watchdog looks on: what the thread waits for, and until when, is
+//! published in one atomic number ([`Watch`]), and a wait that lasts too long is ended by shutting the socket down. So a
+//! deadline costs two atomic operations and no system call.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gateway_spec::{Connection, Peer};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::Config;
+use crate::clock::{Clock, milliseconds};
+use crate::transport::Stream;
+
+/// How often a writer that waits tries again, to see a client that reads slowly: the system reports room late.
+const WRITE_RETRY: Duration = Duration::from_millis(500);
+
+/// One connection.
+pub(crate) struct Wire {
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) watch: Watch,
+    /// Finished answers to pipelined requests, kept back to be sent with the next one. The watchdog sends them if the
+    /// next one takes its time (GW-BUF-05).
+    held: Mutex<Vec<u8>>,
+    holds: AtomicBool,
+    /// Requests that reached the application; written by the connection's thread only.
+    pub(crate) requests: AtomicU64,
+    /// When the application has to be done, by the coarse clock; 0 for never.
+    app_deadline: AtomicU64,
+    /// Whether the connection closes after the response in hand: it was chosen to make room, or the server stops.
+    closing: AtomicBool,
+    /// Whether the server has cut the connection for good.
+    stopped: AtomicBool,
+}
+
+impl Wire {
+    pub(crate) fn new(stream: Stream, peer: Peer, config: Arc<Config>, clock: Arc<Clock>) -> Self {
+        Self {
+            stream,
+            peer,
+            config,
+            clock,
+            watch: Watch(AtomicU64::new(Watch::NOTHING)),
+            held: Mutex::default(),
+            holds: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            app_deadline: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Ends the wait that `seen` stands for, unless it has ended by itself meanwhile.
+    pub(crate) fn cut(&self, seen: u64) -> bool {
+        let cut = self.watch.cut(seen);
+        if cut {
+            self.closing.store(true, Ordering::Relaxed);
+            // Wakes the reader and still lets it answer.
+            self.stream.shutdown(Shutdown::Read);
+        }
+        cut
+    }
+
+    /// Cuts the connection, whatever it is doing.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        self.closing.store(true, Ordering::Relaxed);
+        self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Asks the connection to close after the response in hand.
+    pub(crate) fn close_soon(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether this connection can have no further request.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Waits for bytes of what `wait` says, at most `limit` long.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut) if the watchdog has ended the wait, else what the system says.
+    pub(crate) fn read(&self, buffer: &mut [u8], wait: Wait, limit: Duration) -> io::Result<usize> {
+        self.watch.begin(wait, self.clock.now() + milliseconds(limit));
+        let result = loop {
+            match self.stream.read(buffer) {
+                // Only while a file is being sent from another thread.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait_for(PollFlags::IN, Duration::from_secs(1))?;
+                }
+                result => break result,
+            }
+        };
+        match (self.watch.end(), result) {
+            // Bytes that came in the same moment are as good as any, and 0 is the shutdown of the watchdog.
+            (Ended::Late, Ok(0)) => Err(io::ErrorKind::TimedOut.into()),
+            (Ended::Late, Ok(_)) if wait != Wait::Request => Err(io::ErrorKind::TimedOut.into()),
+            (_, result) => result,
+        }
+    }
+
+    /// Sends everything that is held back, then `blocks`, in one call if the client takes it.
+    pub(crate) fn write(&self, blocks: &[&[u8]]) -> io::Result<()> {
+        if !self.holds.load(Ordering::Relaxed) {
+            return self.write_blocks(blocks);
+        }
+        // Under the lock, so that the watchdog does not write at the same time.
+        let mut held = self.lock_held();
+        let mut all = Vec::with_capacity(blocks.len() + 1);
+        all.push(&held[..]);
+        all.extend_from_slice(blocks);
+        let result = self.write_blocks(&all);
+        held.clear();
+        self.holds.store(false, Ordering::Relaxed);
+        result
+    }
+
+    /// Keeps bytes back, to be sent with the next ones.
+    pub(crate) fn hold(&self, bytes: &[u8]) {
+        self.lock_held().extend_from_slice(bytes);
+        self.holds.store(true, Ordering::Relaxed);
+    }
+
+    /// How many bytes are held back.
+    pub(crate) fn held(&self) -> usize {
+        if self.holds.load(Ordering::Relaxed) { self.lock_held().len() } else { 0 }
+    }
+
+    /// Sends what is held back.
+    pub(crate) fn flush(&self) -> io::Result<()> {
+        if self.holds.load(Ordering::Relaxed) { self.write(&[]) } else { Ok(()) }
+    }
+
+    /// For the watchdog: sends what is held back as far as that is possible without waiting.
+    pub(crate) fn flush_now(&self) {
+        if !self.holds.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(mut held) = self.held.try_lock() else { return };
+        // An error will be met by the connection's own thread as well.
+        if let Ok(sent) = self.stream.try_write(&held) {
+            held.drain(..sent);
+        }
+    }
+
+    fn lock_held(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_blocks(&self, blocks: &[&[u8]]) -> io::Result<()> {
+        let total: usize = blocks.iter().map(|block| block.len()).sum();
+        let mut sent = match *blocks {
+            [block] => self.stream.try_write(block)?,
+            _ => self.send_vectored(blocks, 0)?,
+        };
+        if sent == total {
+            return Ok(());
+        }
+        let mut pace = Pace::of_writing(&self.config);
+        while sent < total {
+            self.wait_to_write(&mut pace)?;
+            let more = self.send_vectored(blocks, sent)?;
+            sent += more;
+            pace.progress(more as u64);
+        }
+        Ok(())
+    }
+
+    /// Sends `length` bytes of a file from `offset`; how many there were, if the file has become shorter.
+    pub(crate) fn write_file(&self, file: &std::fs::File, offset: u64, length: u64) -> io::Result<u64> {
+        const PIECE: u64 = 1 << 20;
+        self.stream.set_nonblocking(true)?;
+        let mut pace = Pace::of_writing(&self.config);
+        let mut sent = 0;
+        while sent < length {
+            let piece = usize::try_from((length - sent).min(PIECE)).unwrap_or(usize::MAX);
+            match self.stream.send_file(file, offset + sent, piece) {
+                Ok(0) => break,
+                Ok(n) => {
+                    sent += n as u64;
+                    pace.progress(n as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(&mut pace)?,
+                Err(error) => return Err(error),
+            }
+        }
+        self.stream.set_nonblocking(false)?;
+        Ok(sent)
+    }
+
+    /// Waits for room, and gives up on a client that takes nothing, or too little.
+    fn wait_to_write(&self, pace: &mut Pace) -> io::Result<()> {
+        let left = pace.left();
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let start = Instant::now();
+        self.wait_for(PollFlags::OUT, left.min(WRITE_RETRY))?;
+        pace.waited(start.elapsed());
+        Ok(())
+    }
+
+    fn wait_for(&self, what: PollFlags, limit: Duration) -> io::Result<()> {
+        let timeout = rustix::event::Timespec::try_from(limit).map_err(|_| io::ErrorKind::InvalidInput)?;
+        match poll(&mut [PollFd::new(&self.stream, what)], Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends the blocks without their first `skip` bytes.
+    fn send_vectored(&self, blocks: &[&[u8]], mut skip: usize) -> io::Result<usize> {
+        const MOST: usize = 8;
+        let mut slices = [IoSlice::new(&[]); MOST];
+        let mut count = 0;
+        for block in blocks {
+            let rest = &block[skip.min(block.len())..];
+            skip -= block.len() - rest.len();
+            if !rest.is_empty() && count < MOST {
+                slices[count] = IoSlice::new(rest);
+                count += 1;
+            }
+        }
+        self.stream.try_write_vectored(&slices[..count])
+    }
+
+    /// Sends the end of the stream, and goes on reading for a while: a client that is still sending would otherwise
+    /// lose the answer to a reset (H1-CON-11).
+    pub(crate) fn linger(&self) {
+        self.stream.shutdown(Shutdown::Write);
+        let end = Instant::now() + self.config.linger_timeout;
+        let (mut buffer, mut room) = ([0; 4096], self.config.max_linger);
+        while room > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.wait_for(PollFlags::IN, left).is_err() {
+                break;
+            }
+            match self.stream.try_read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => room = room.saturating_sub(n as u64),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => break,
+            }
+        }
+    }
+
+    /// Notes that the application begins to answer.
+    pub(crate) fn begin_app(&self) {
+        if let Some(limit) = self.config.app_deadline {
+            self.app_deadline.store(self.clock.now() + milliseconds(limit), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Connection for Wire {
+    fn client_gone(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) || self.stream.is_cut()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.app_deadline.load(Ordering::Relaxed) {
+            0 => None,
+            at => {
+                let now = self.clock.now();
+                Some(Instant::now() + Duration::from_millis(at.saturating_sub(now)))
+            }
+        }
+    }
+}
+
+/// How long a peer may still take, given what it has done so far: no pause longer than a limit, and a minimum average
+/// rate after a grace. Only time spent waiting for the peer counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    pause: Duration,
+    grace: Duration,
+    rate: u64,
+    bytes: u64,
+    waited: Duration,
+    paused: Duration,
+}
+
+impl Pace {
+    pub(crate) fn of_reading(config: &Config) -> Self {
+        Self::new(config.body_timeout, config)
+    }
+
+    fn of_writing(config: &Config) -> Self {
+        Self::new(config.write_timeout, config)
+    }
+
+    fn new(pause: Duration, config: &Config) -> Self {
+        let (grace, rate) = (config.rate_grace, config.min_body_rate);
+        Self { pause, grace, rate, bytes: 0, waited: Duration::ZERO, paused: Duration::ZERO }
+    }
+
+    /// How long to wait at most.
+    pub(crate) fn left(&self) -> Duration {
+        let pause = self.pause.saturating_sub(self.paused);
+        if self.rate == 0 {
+            return pause;
+        }
+        let earned = self.grace + Duration::from_millis(self.bytes.saturating_mul(1000) / self.rate);
+        pause.min(earned.saturating_sub(self.waited))
+    }
+
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+        self.paused += time;
+    }
+
+    pub(crate) fn progress(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        if bytes > 0 {
+            self.paused = Duration::ZERO;
+        }
+    }
+}
+
+/// What a connection's thread waits for, and until when: one number that it and the watchdog exchange.
+pub(crate) struct Watch(AtomicU64);
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The first request of a connection.
+    First,
+    /// Another request: an idle connection, which may be closed to make room.
+    Request,
+    /// The rest of something that has begun.
+    More,
+}
+
+/// How a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    InTime,
+    Late,
+}
+
+impl Watch {
+    const NOTHING: u64 = 0;
+    const LATE: u64 = u64::MAX;
+
+    fn begin(&self, wait: Wait, until: u64) {
+        let kind = match wait {
+            Wait::More => 1,
+            Wait::Request => 2,
+            Wait::First => 3,
+        };
+        // Acquire and release order what the two threads did to the socket.
+        self.0.store(until << 2 | kind, Ordering::Release);
+    }
+
+    fn end(&self) -> Ended {
+        if self.0.swap(Self::NOTHING, Ordering::AcqRel) == Self::LATE { Ended::Late } else { Ended::InTime }
+    }
+
+    /// When the wait began to count as too long, if it is one of these kinds.
+    pub(crate) fn until(&self, kinds: &[Wait]) -> Option<(u64, u64)> {
+        let value = self.0.load(Ordering::Acquire);
+        let kind = match value & 3 {
+            _ if value == Self::LATE => return None,
+            1 => Wait::More,
+            2 => Wait::Request,
+            3 => Wait::First,
+            _ => return None,
+        };
+        kinds.contains(&kind).then_some((value >> 2, value))
+    }
+
+    /// Marks the wait that [`until`](Self::until) saw as too long, unless it has ended by itself meanwhile.
+    fn cut(&self, seen: u64) -> bool {
+        self.0.compare_exchange(seen, Self::LATE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_allows_pauses_and_refuses_drips() {
+        let config = Config {
+            body_timeout: Duration::from_secs(30),
+            rate_grace: Duration::from_secs(10),
+            min_body_rate: 500,
+            ..Config::default()
+        };
+        let mut pace = Pace::of_reading(&config);
+        assert_eq!(pace.left(), Duration::from_secs(10));
+        pace.progress(50_000); // a hundred seconds' worth
+        assert_eq!(pace.left(), Duration::from_secs(30));
+        pace.waited(Duration::from_secs(29));
+        assert_eq!(pace.left(), Duration::from_secs(1));
+        pace.progress(1);
+        assert_eq!(pace.left(), Duration::from_secs(30));
+        for _ in 0..100 {
+            pace.waited(Duration::from_secs(2));
+            pace.progress(1); // one byte every two seconds
+        }
+        assert_eq!(pace.left(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_wait_is_cut_once_and_only_while_it_lasts() {
+        let watch = Watch(AtomicU64::new(Watch::NOTHING));
+        assert_eq!(watch.until(&[Wait::First, Wait::Request, Wait::More]), None);
+        watch.begin(Wait::Request, 5);
+        assert_eq!(watch.until(&[Wait::More]), None);
+        let (until, seen) = watch.until(&[Wait::Request]).unwrap();
+        assert_eq!(until, 5);
+        assert_eq!(watch.end(), Ended::InTime);
+        assert!(!watch.cut(seen));
+        watch.begin(Wait::More, 7);
+        let (_, seen) = watch.until(&[Wait::More]).unwrap();
+        assert!(watch.cut(seen));
+        assert!(!watch.cut(seen));
+        assert_eq!(watch.end(), Ended::Late);
+        assert_eq!(watch.end(), Ended::InTime);
+    }
+}
