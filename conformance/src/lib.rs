@@ -1,4 +1,13 @@
 //! Under construction.
 
+pub mod case;
+pub mod client;
+pub mod harness;
+pub mod inprocess;
+pub mod probe;
+pub mod reply;
+pub mod suite;
+pub mod verdict;
+
 #[cfg(feature = "bench")]
 pub mod load;

@@ -12,7 +12,7 @@ use super::histogram::Histogram;
 use super::reader::{Known, Reader};
 
 /// No answer on any connection for this long means that the server hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(10);
 /// One read takes at most this much; larger than a pipelined batch, a fraction of a download.
 const READ_BUFFER: usize = 256 * 1024;
 
@@ -135,7 +135,7 @@ impl Load {
     ///
     /// # Errors
     /// `InvalidData` for a wrong answer, `UnexpectedEof` when the server closed a connection
-    /// without having said so, `TimedOut` when no answer came for 20 seconds, and whatever the
+    /// without having said so, `TimedOut` when no answer came for 10 seconds, and whatever the
     /// sockets say.
     pub fn run(&mut self, until: Until) -> io::Result<Measured> {
         let started = Instant::now();

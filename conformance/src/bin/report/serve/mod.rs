@@ -1,11 +1,12 @@
 //! `serve NAME ADDRESS`: one server in this process, controlled through a pipe.
 
 mod fixed;
+#[allow(dead_code)]
+mod gateway;
 mod limit_epoll;
 mod limit_threaded;
 #[cfg(feature = "peers")]
 mod peers;
-#[cfg(feature = "peers")]
 mod site;
 
 use std::io::{self, BufRead, Write};

@@ -25,7 +25,7 @@ pub(super) const PEERS: [Server; 6] = [
     Server { name: "actix-web", about: "actix-web; blocking work to its pool", serve: actix::serve },
     Server { name: "may", about: "may_minihttp; sleeps as a coroutine", serve: may::serve },
     Server { name: "tiny_http", about: "tiny_http; threads that take requests", serve: tiny::serve },
-    Server { name: "rouille", about: "rouille on tiny_http; a pool of threads", serve: rouille::serve },
+    Server { name: "rouille", about: "rouille on tiny_http; a thread per request", serve: rouille::serve },
 ];
 
 /// A runtime of as many threads, and the listener for it.
