@@ -130,7 +130,6 @@ impl<'c> RequestBuilder<'c> {
     }
 
     /// Sends the request and reads the whole response. Redirects are followed if the client does so.
-    #[must_use = "the response is what a test looks at"]
     pub fn send(mut self) -> Response {
         let mut redirected_from = Vec::new();
         loop {
