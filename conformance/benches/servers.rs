@@ -13,13 +13,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use conformance::load::{Load, Scenario, ServerOptions, ServerProcess, Until, raise_descriptor_limit};
+use conformance::load::{Load, Scenario, ServerOptions, ServerProcess, Until, pin, placement, raise_descriptor_limit};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
 /// The servers, in the order of the results.
 const SERVERS: &[&str] = &[
     "limit-epoll",
     "limit-threaded",
+    "server-threaded",
     #[cfg(feature = "peers")]
     "hyper",
     #[cfg(feature = "peers")]
@@ -50,7 +51,7 @@ impl Lane {
             name: name.to_owned(),
             scenario: scenario.name.to_owned(),
             threads: 1,
-            cpus: Vec::new(),
+            cpus: placement(1).0,
         })?;
         let mut load = Load::new(process.address(), scenario.workload())?;
         load.run(Until::Elapsed(Duration::from_millis(100)))?;
@@ -82,6 +83,7 @@ fn time(lanes: &mut [Lane], index: usize, count: u64, turn: u64) -> io::Result<D
 
 fn servers(criterion: &mut Criterion) {
     raise_descriptor_limit().expect("descriptors");
+    pin(&placement(1).1).expect("the processors of the load");
     for name in GROUPS {
         let scenario = Scenario::named(name).expect("a scenario");
         let start = |name: &&str| Lane::start(name, &scenario).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -161,6 +161,8 @@ pub enum Check {
     Chunks(Vec<Vec<u8>>),
     /// The connection ends before the content does.
     Cut,
+    /// It may end before the content does.
+    MaybeCut,
     /// The header section is that of a GET for this path, but for `Date` and framing.
     SameAsGet(String),
 }

@@ -100,12 +100,14 @@ pub enum Fate {
     Asked,
 }
 
-/// Sends a case and reads everything back.
+/// Sends a case and reads everything back. `connected` is told the client's port of each connection before anything is
+/// sent on it.
 ///
 /// # Errors
 /// If the server cannot be reached.
-pub fn run(case: &Case, address: SocketAddr, pieces: Pieces) -> io::Result<Vec<Transcript>> {
+pub fn run(case: &Case, address: SocketAddr, pieces: Pieces, connected: &dyn Fn(u16)) -> io::Result<Vec<Transcript>> {
     let mut links = case.connections.iter().map(|_| Link::open(address)).collect::<io::Result<Vec<Link>>>()?;
+    links.iter().for_each(|link| connected(link.transcript.port));
     let mut sent = 0;
     for step in &case.steps {
         let link = &mut links[step.connection];

@@ -115,9 +115,8 @@ impl Recorder {
             ..Seen::default()
         };
         let mut calls = self.lock();
-        let of_port = calls.entry(port).or_default();
-        of_port.push(seen);
-        Call { recorder: Arc::clone(self), port, index: of_port.len() - 1 }
+        calls.entry(port).or_default().push(seen);
+        Call { recorder: Arc::clone(self), port, number }
     }
 }
 
@@ -125,14 +124,17 @@ impl Recorder {
 struct Call {
     recorder: Arc<Recorder>,
     port: u16,
-    index: usize,
+    number: u64,
 }
 
 impl Call {
     fn note(&self, note: impl FnOnce(&mut Seen)) {
-        if let Some(seen) = self.recorder.lock().get_mut(&self.port).and_then(|calls| calls.get_mut(self.index)) {
+        let mut calls = self.recorder.lock();
+        // It is gone if the suite has forgotten this connection meanwhile.
+        if let Some(seen) = calls.get_mut(&self.port).and_then(|calls| calls.iter_mut().find(|s| s.number == self.number)) {
             note(seen);
         }
+        drop(calls);
         self.recorder.changed.notify_all();
     }
 

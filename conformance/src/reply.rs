@@ -110,7 +110,13 @@ impl Reply {
     /// `HTTP/1.1 SP 3DIGIT SP [ reason-phrase ]` (H1-STAT-01, H1-STAT-02, H1-VER-03).
     fn status_line(&mut self, line: &[u8]) -> Result<(), String> {
         let wrong = || format!("\"{}\" is not a status line of HTTP/1.1", line.escape_ascii());
-        let rest = line.strip_prefix(b"HTTP/1.1 ").ok_or_else(wrong)?;
+        let rest = match line.strip_prefix(b"HTTP/1.0 ") {
+            Some(rest) => {
+                self.problem("H1-VER-02", "the status line says HTTP/1.0");
+                rest
+            }
+            None => line.strip_prefix(b"HTTP/1.1 ").ok_or_else(wrong)?,
+        };
         let (code, reason) = rest.split_at_checked(3).ok_or_else(wrong)?;
         let reason = reason.strip_prefix(b" ").ok_or_else(wrong)?;
         if !code.iter().all(u8::is_ascii_digit) || !(b'1'..=b'5').contains(&code[0]) {
@@ -452,6 +458,8 @@ mod tests {
         }
         let without = reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", To::Other);
         assert_eq!(without.problems, ["H1-DATE-01 no Date"]);
+        let old = reply(&format!("HTTP/1.0 200 OK\r\n{DATE}\r\n"), To::Other);
+        assert!(old.problems[0].starts_with("H1-VER-02"));
         let other_form =
             reply("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: Sunday, 06-Nov-94 08:49:37 GMT\r\n\r\n", To::Other);
         assert!(other_form.problems[0].starts_with("H1-SYN-13"));

@@ -116,7 +116,7 @@ impl Instance {
     #[must_use]
     pub fn try_case(&self, case: &Case, pieces: Pieces) -> Vec<String> {
         let address = self.running.address();
-        let transcripts = match client::run(case, address, pieces) {
+        let transcripts = match client::run(case, address, pieces, &|port| self.recorder.forget(port)) {
             Ok(transcripts) => transcripts,
             Err(error) => return vec![format!("no connection: {error}")],
         };

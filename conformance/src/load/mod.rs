@@ -19,5 +19,5 @@ mod scenario;
 pub use client::{Load, Measured, Until, Workload};
 pub use exchange::Exchange;
 pub use histogram::Histogram;
-pub use process::{Memory, ServerOptions, ServerProcess, raise_descriptor_limit};
+pub use process::{Memory, ServerOptions, ServerProcess, pin, placement, raise_descriptor_limit};
 pub use scenario::{HELLO, JSON, SCENARIOS, Scenario, Shape, download, upload};

@@ -8,6 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// A process that was told to stop may take this long (a profiler writes its result then).
 const STOP_PATIENCE: Duration = Duration::from_secs(60);
@@ -159,4 +160,29 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
     Ok(maximum.unwrap_or(u64::MAX))
+}
+
+/// The processors of servers with so many threads, and those of the load; both empty when there are too few for each to
+/// have its own, and all share all.
+pub fn placement(threads: usize) -> (Vec<usize>, Vec<usize>) {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    match threads >= all {
+        true => (Vec::new(), Vec::new()),
+        false => ((0..threads).collect(), (threads..all).collect()),
+    }
+}
+
+/// Binds the calling thread, and those that it starts later, to some processors; to all when there are none.
+///
+/// # Errors
+/// When this process may use none of them.
+pub fn pin(cpus: &[usize]) -> io::Result<()> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    for &cpu in cpus.iter().filter(|cpu| **cpu < CpuSet::MAX_CPU) {
+        set.set(cpu);
+    }
+    Ok(sched_setaffinity(None, &set)?)
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use conformance::load::{SCENARIOS, Scenario, ServerOptions};
+use conformance::load::{SCENARIOS, Scenario, ServerOptions, placement};
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::serve::{self, Server, Settings};
@@ -84,11 +84,10 @@ pub(crate) struct Plan {
 impl Plan {
     /// The processors of the servers and those of the load; both empty when they share all.
     pub(crate) fn placement(&self) -> (Vec<usize>, Vec<usize>) {
-        let all = std::thread::available_parallelism().map_or(1, usize::from);
-        if !self.pin || self.threads >= all {
-            return (Vec::new(), Vec::new());
+        match self.pin {
+            true => placement(self.threads),
+            false => (Vec::new(), Vec::new()),
         }
-        ((0..self.threads).collect(), (self.threads..all).collect())
     }
 
     /// How to start a server for a scenario.

@@ -3,10 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use conformance::load::{Histogram, Load, Scenario, ServerProcess, Until};
+use conformance::load::{Histogram, Load, Scenario, ServerProcess, Until, pin};
 
 use crate::args::Plan;
-use crate::serve::{self, Server};
+use crate::serve::Server;
 use crate::table::{Spread, Table, duration, thousands};
 
 /// Before each measurement: connections are made, caches and branch predictors warm up.
@@ -37,7 +37,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
     if load.is_empty() {
         println!("{} threads per server; servers and load share all processors", plan.threads);
     } else {
-        serve::pin(&load)?;
+        pin(&load)?;
         println!("{} threads per server on processors {servers:?}; load on {load:?}", plan.threads);
     }
     println!("{} rounds of {:?} each\n", plan.rounds, plan.time);

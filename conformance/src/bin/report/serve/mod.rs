@@ -1,10 +1,10 @@
 //! `serve NAME ADDRESS`: one server in this process, controlled through a pipe.
 
 mod fixed;
-#[allow(dead_code)]
 mod gateway;
 mod limit_epoll;
 mod limit_threaded;
+mod ours;
 #[cfg(feature = "peers")]
 mod peers;
 mod site;
@@ -13,8 +13,7 @@ use std::io::{self, BufRead, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use conformance::load::Scenario;
-use rustix::thread::{CpuSet, sched_setaffinity};
+use conformance::load::{Scenario, pin};
 use rustix::time::{ClockId, clock_gettime};
 
 /// What every server is started with.
@@ -59,6 +58,11 @@ const SERVERS: &[Server] = &[
         about: "the price of the kernel with a thread per connection",
         serve: limit_threaded::serve,
     },
+    Server {
+        name: "server-threaded",
+        about: "a Gateway server: one thread, one connection",
+        serve: ours::threaded,
+    },
 ];
 
 /// The server of that name.
@@ -70,23 +74,12 @@ impl Server {
     /// Serves in this process, on the given processors (all when empty), until the process ends.
     pub(crate) fn run(&self, settings: &Settings, cpus: &[usize], control: bool) -> io::Result<()> {
         conformance::load::raise_descriptor_limit()?;
-        if !cpus.is_empty() {
-            pin(cpus)?;
-        }
+        pin(cpus)?;
         if control {
             thread::Builder::new().name("control".into()).spawn(obey)?;
         }
         (self.serve)(settings)
     }
-}
-
-/// Binds the calling thread, and those that it starts later, to some processors.
-pub(crate) fn pin(cpus: &[usize]) -> io::Result<()> {
-    let mut set = CpuSet::new();
-    for &cpu in cpus.iter().filter(|cpu| **cpu < CpuSet::MAX_CPU) {
-        set.set(cpu);
-    }
-    Ok(sched_setaffinity(None, &set)?)
 }
 
 /// Says where the server listens: `listening ADDRESS PID`.

@@ -10,7 +10,6 @@ use conformance::load::download;
 use serde::Serialize;
 
 /// The `Server` field of every server that lets it be chosen.
-#[cfg(feature = "peers")]
 pub(super) const SERVER: &str = "bench";
 /// How long `/slow` blocks.
 pub(super) const SLOW: Duration = Duration::from_millis(50);
