@@ -129,6 +129,11 @@ impl Pattern {
         Ok(Self { text: text.into(), segments })
     }
 
+    /// The path that has no segment: where something is mounted that takes all requests.
+    pub(crate) fn root() -> Self {
+        Self { text: "".into(), segments: Vec::new() }
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,0 +1,60 @@
+//! Small texts: what goes into a log line, what goes into `Vary`.
+
+use std::fmt::Write as _;
+
+/// Text for one line of a log: controls are escaped, so that nobody writes lines of their own (F09), and what is longer
+/// than `limit` bytes is cut.
+#[must_use]
+pub fn printable(text: &str, limit: usize) -> String {
+    let mut line = String::with_capacity(text.len().min(limit) + 8);
+    for c in text.chars() {
+        if line.len() >= limit {
+            line.push('…');
+            break;
+        }
+        // Also the invisible ones that turn text around.
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            let _ = write!(line, "{}", c.escape_default());
+        } else {
+            line.push(c);
+        }
+    }
+    line
+}
+
+/// The value of `Vary` with a field name added, unless it is there or everything varies (H1-VARY-02).
+#[must_use]
+pub fn merge_vary(vary: Option<&str>, field: &str) -> String {
+    match vary.map(str::trim).filter(|vary| !vary.is_empty()) {
+        None => field.to_owned(),
+        Some(vary) => {
+            let known = |name: &str| name.trim() == "*" || name.trim().eq_ignore_ascii_case(field);
+            if vary.split(',').any(known) { vary.to_owned() } else { format!("{vary}, {field}") }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_stay_lines() {
+        assert_eq!(printable("a\r\nb\u{1b}[31m\0\u{202e}é\u{85}", 100), "a\\r\\nb\\u{1b}[31m\\u{0}\\u{202e}é\\u{85}");
+        assert_eq!(printable(&"x".repeat(100), 10), format!("{}…", "x".repeat(10)));
+    }
+
+    #[test]
+    fn vary() {
+        for (vary, expected) in [
+            (None, "Accept"),
+            (Some(""), "Accept"),
+            (Some("Cookie"), "Cookie, Accept"),
+            (Some("cookie, ACCEPT"), "cookie, ACCEPT"),
+            (Some("*"), "*"),
+            (Some("Accept-Encoding"), "Accept-Encoding, Accept"),
+        ] {
+            assert_eq!(merge_vary(vary, "Accept"), expected);
+        }
+    }
+}
