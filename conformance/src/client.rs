@@ -12,7 +12,7 @@ use crate::reply::{Ending, Octets, Outcome, Reply, ending_of};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The pause between two pieces: long enough for a server that waits to read the first.
-const GAP: Duration = Duration::from_micros(50);
+pub(crate) const GAP: Duration = Duration::from_micros(50);
 
 /// From here on, sending is mixed with receiving, because neither side's buffers hold so much.
 const LARGE: usize = 64 * 1024;
@@ -147,7 +147,7 @@ pub fn get(address: SocketAddr, path: &str) -> io::Result<Reply> {
 }
 
 /// One connection.
-struct Link {
+pub(crate) struct Link {
     stream: TcpStream,
     buffer: Vec<u8>,
     transcript: Transcript,
@@ -176,13 +176,26 @@ impl Octets for Link {
 }
 
 impl Link {
-    fn open(address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let port = stream.local_addr()?.port();
         let transcript = Transcript { port, ..Transcript::default() };
         Ok(Self { stream, buffer: Vec::new(), transcript, over: false, sent: 0 })
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.transcript.port
+    }
+
+    /// Whether nothing more can come.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    pub(crate) fn into_transcript(self) -> Transcript {
+        self.transcript
     }
 
     fn problem(&mut self, message: String) {
@@ -194,7 +207,7 @@ impl Link {
     }
 
     /// Sends octets, of which the first is number `at` of the case.
-    fn send(&mut self, octets: &[u8], pieces: Pieces, at: usize) {
+    pub(crate) fn send(&mut self, octets: &[u8], pieces: Pieces, at: usize) {
         let parts: Vec<&[u8]> = match pieces {
             Pieces::Of(size) => octets.chunks(size).collect(),
             Pieces::SplitAt(place) if at < place && place < at + octets.len() => {
@@ -290,7 +303,7 @@ impl Link {
     }
 
     /// Reads one response of any kind.
-    fn reply(&mut self, to: To) {
+    pub(crate) fn reply(&mut self, to: To) {
         if self.over {
             return;
         }
@@ -310,7 +323,8 @@ impl Link {
         }
     }
 
-    fn finish(&mut self) {
+    /// Closes the sending direction.
+    pub(crate) fn finish(&mut self) {
         self.transcript.client_finished = true;
         // If the server was faster there is nothing left to close.
         let _ = self.stream.shutdown(Shutdown::Write);

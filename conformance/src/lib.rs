@@ -1,7 +1,9 @@
 //! Under construction.
 
+pub mod agreement;
 pub mod case;
 pub mod client;
+pub mod fixtures;
 pub mod harness;
 pub mod inprocess;
 pub mod probe;

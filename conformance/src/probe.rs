@@ -131,7 +131,9 @@ impl Call {
     fn note(&self, note: impl FnOnce(&mut Seen)) {
         let mut calls = self.recorder.lock();
         // It is gone if the suite has forgotten this connection meanwhile.
-        if let Some(seen) = calls.get_mut(&self.port).and_then(|calls| calls.iter_mut().find(|s| s.number == self.number)) {
+        if let Some(seen) =
+            calls.get_mut(&self.port).and_then(|calls| calls.iter_mut().find(|s| s.number == self.number))
+        {
             note(seen);
         }
         drop(calls);

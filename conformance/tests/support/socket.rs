@@ -1,0 +1,183 @@
+//! A server on a socket, asked with bytes.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use conformance::case::{Framing as Told, To};
+use conformance::fixtures::PATIENCE;
+use conformance::reply::{Ending, Octets, Outcome, Reply, ending_of};
+use gateway_spec::{Application, Errors};
+
+use super::{Answer, Ask, AskBody, Connection, Framing, Log, Server, Site};
+
+/// A server that listens on a socket: how it is started.
+pub struct Sockets(pub fn(Arc<dyn Application>, Errors) -> Running);
+
+/// A server that runs.
+pub struct Running {
+    address: SocketAddr,
+    stop: Option<Box<dyn FnOnce() + Send + Sync>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    pub fn new(address: &str, stop: impl FnOnce() + Send + Sync + 'static, thread: JoinHandle<()>) -> Self {
+        Self { address: address.parse().unwrap(), stop: Some(Box::new(stop)), thread: Some(thread) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.take().unwrap()();
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || std::thread::panicking(), "the server has panicked");
+    }
+}
+
+impl Server for Sockets {
+    fn start(&self, app: Arc<dyn Application>) -> Box<dyn Site> {
+        let log = Log::default();
+        let running = self.0(app, log.errors());
+        Box::new(Remote { running, log })
+    }
+}
+
+struct Remote {
+    running: Running,
+    log: Log,
+}
+
+impl Site for Remote {
+    fn connect(&self) -> Box<dyn Connection> {
+        let stream = TcpStream::connect(self.running.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+        Box::new(Wire { stream, buffer: Vec::new() })
+    }
+
+    fn log(&self) -> String {
+        self.log.text()
+    }
+}
+
+struct Wire {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// The connection while it is watched.
+struct Watched<'w> {
+    wire: &'w mut Wire,
+    seen: Vec<u8>,
+    watch: &'w mut (dyn FnMut(&[u8]) + Send),
+}
+
+impl Octets for Watched<'_> {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.wire.buffer
+    }
+
+    fn receive(&mut self) -> Result<(), Ending> {
+        let mut part = [0; 16 * 1024];
+        match self.wire.stream.read(&mut part) {
+            Ok(0) => Err(Ending::Fin),
+            Ok(n) => {
+                self.wire.buffer.extend_from_slice(&part[..n]);
+                self.seen.extend_from_slice(&part[..n]);
+                (self.watch)(&self.seen);
+                Ok(())
+            }
+            Err(error) => Err(ending_of(&error)),
+        }
+    }
+}
+
+impl Wire {
+    /// Sends a request; a server that has closed meanwhile shows when it is read from.
+    fn send(&mut self, ask: &Ask) {
+        let version = if ask.http10 { "1.0" } else { "1.1" };
+        let mut octets = format!("{} {} HTTP/{version}\r\n", ask.method, ask.target);
+        if !ask.http10 && !ask.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+            octets += "Host: localhost\r\n";
+        }
+        for (name, value) in &ask.headers {
+            octets += &format!("{name}: {value}\r\n");
+        }
+        let mut octets = octets.into_bytes();
+        match &ask.body {
+            AskBody::None => octets.extend_from_slice(b"\r\n"),
+            AskBody::Block(body) => {
+                octets.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len()).as_bytes());
+                octets.extend_from_slice(body);
+            }
+            AskBody::Short(body, missing) => {
+                octets.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len() + missing).as_bytes());
+                octets.extend_from_slice(body);
+            }
+            AskBody::Chunked(body) => {
+                octets.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
+                let (first, second) = body.split_at(body.len() / 2);
+                for chunk in [first, second].into_iter().filter(|chunk| !chunk.is_empty()) {
+                    octets.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+                    octets.extend_from_slice(chunk);
+                    octets.extend_from_slice(b"\r\n");
+                }
+                octets.extend_from_slice(b"0\r\n\r\n");
+            }
+        }
+        let _ = self.stream.write_all(&octets);
+        if matches!(ask.body, AskBody::Short(..)) {
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+impl Connection for Wire {
+    fn ask_watched(&mut self, ask: &Ask, watch: &mut (dyn FnMut(&[u8]) + Send)) -> Answer {
+        self.send(ask);
+        let to = match ask.method.as_str() {
+            "HEAD" => To::Head,
+            "CONNECT" => To::Connect,
+            _ => To::Other,
+        };
+        let mut octets = Watched { wire: self, seen: Vec::new(), watch };
+        let reply = loop {
+            match Reply::read(&mut octets, to) {
+                Outcome::Reply(reply) if reply.status < 200 => {}
+                Outcome::Reply(reply) => break *reply,
+                Outcome::Nothing(Ending::Silence) => panic!("no answer to {ask:?}"),
+                Outcome::Nothing(_) => return Answer::default(),
+                Outcome::Broken(what) => panic!("{what}, in answer to {ask:?}"),
+            }
+        };
+        assert_eq!(reply.problems, [""; 0], "in answer to {ask:?}");
+        Answer {
+            status: reply.status,
+            headers: reply
+                .fields
+                .into_iter()
+                .map(|(name, value)| (name, value.iter().map(|&b| char::from(b)).collect()))
+                .collect(),
+            body: reply.body,
+            framing: match reply.framing {
+                None | Some(Told::None) => Framing::Empty,
+                Some(Told::Length) => Framing::Length,
+                Some(Told::Chunked) => Framing::Chunked,
+                Some(Told::Close) => Framing::Close,
+            },
+            complete: reply.complete,
+        }
+    }
+
+    fn leave_after(mut self: Box<Self>, ask: &Ask, text: &str) {
+        self.send(ask);
+        // One byte at a time, so that some are unread when the socket is closed: then the system sends a reset.
+        let mut byte = [0; 1];
+        while !self.buffer.ends_with(text.as_bytes()) {
+            assert_eq!(self.stream.read(&mut byte).unwrap(), 1, "the response ended before {text:?}");
+            self.buffer.push(byte[0]);
+        }
+    }
+}
