@@ -6,18 +6,23 @@ mod cookie;
 mod error;
 mod error_page;
 mod extract;
+mod file;
 mod handler;
 mod html;
+mod media_type;
 pub mod middleware;
 mod negotiate;
 mod pattern;
+mod range;
 mod redirect;
 mod request;
 mod response;
 pub mod router;
 mod site;
+mod stream;
 #[cfg(test)]
 mod testing;
+mod validator;
 
 pub use app::{App, BuildErrors};
 pub use context::{Url, Urls};
@@ -28,12 +33,16 @@ pub use extract::Json;
 pub use extract::{FieldErrors, Fields, FromRequest, Headers, Path, State};
 #[cfg(feature = "forms")]
 pub use extract::{Form, Query};
+pub use file::File;
 pub use handler::{Arguments, Callable, Handler, Needs};
 pub use html::escape;
+pub use media_type::of_name as media_type;
 pub use negotiate::prefers;
 pub use redirect::Redirect;
 pub use request::{BodyReader, Request};
 pub use response::{Html, IntoResponse, Response};
 pub use site::Site;
+pub use stream::{Event, Sse, Stream};
+pub use validator::{Conditions, ETag, Validators};
 
 pub use gateway_spec::{Body, Bytes, Status};
