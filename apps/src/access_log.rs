@@ -4,6 +4,7 @@
 //! or half a character is spelled out (H1-SEC-04). Headers with credentials are not logged, nor is what stands before an
 //! `@` in a URL's authority; queries are, so secrets do not belong there.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -67,9 +68,9 @@ fn line(format: Format, record: &Record<'_>, began: Duration) -> String {
     let written = match format {
         Format::Common => common(&mut line, record, began),
         Format::Combined => common(&mut line, record, began).and_then(|()| {
-            let [referer, user_agent] = [record.referer.map(without_credentials), record.user_agent]
-                .map(|value| quoted(value.unwrap_or(b"-"), byte_escape));
-            write!(line, " {referer} {user_agent}")
+            let referer = record.referer.map_or(Cow::Borrowed(&b"-"[..]), without_credentials);
+            let user_agent = record.user_agent.unwrap_or(b"-");
+            write!(line, " {} {}", quoted(&referer, byte_escape), quoted(user_agent, byte_escape))
         }),
         Format::Json => json(&mut line, record, began),
     };
@@ -86,7 +87,7 @@ fn common(line: &mut String, record: &Record<'_>, began: Duration) -> std::fmt::
     let request = match *method {
         "" => b"-".to_vec(),
         _ => {
-            [method.as_bytes(), b" ", without_credentials(record.target.as_bytes()), b" ", version.as_bytes()].concat()
+            [method.as_bytes(), b" ", &without_credentials(record.target.as_bytes()), b" ", version.as_bytes()].concat()
         }
     };
     let request = quoted(&request, byte_escape);
@@ -101,32 +102,34 @@ fn json(line: &mut String, record: &Record<'_>, began: Duration) -> std::fmt::Re
     let Time { year, month, day, hour, minute, second } = Time::of(began);
     let milliseconds = began.subsec_millis();
     write!(line, "{{\"time\":\"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milliseconds:03}Z\"")?;
+    let target = without_credentials(record.target.as_bytes());
+    let known = |value| (!method.is_empty()).then_some(Cow::Borrowed(value));
     for (name, value) in [
-        ("remote_addr", Some(remote_addr.as_bytes())),
-        ("method", (!method.is_empty()).then_some(method.as_bytes())),
-        ("target", (!method.is_empty()).then(|| without_credentials(record.target.as_bytes()))),
-        ("protocol", (!method.is_empty()).then_some(version.as_bytes())),
+        ("remote_addr", Some(remote_addr.as_bytes().into())),
+        ("method", known(method.as_bytes())),
+        ("target", known(&target)),
+        ("protocol", known(version.as_bytes())),
         ("referer", record.referer.map(without_credentials)),
-        ("user_agent", record.user_agent),
+        ("user_agent", record.user_agent.map(Cow::Borrowed)),
     ] {
-        let value = value.map_or_else(|| "null".to_owned(), |value| quoted(value, json_escape));
+        let value = value.map_or_else(|| "null".to_owned(), |value| quoted(&value, json_escape));
         write!(line, ",\"{name}\":{value}")?;
     }
     let milliseconds = duration.as_secs_f64() * 1000.0;
     write!(line, ",\"status\":{status},\"bytes\":{bytes},\"aborted\":{aborted},\"duration_ms\":{milliseconds:.3}}}")
 }
 
-/// What stands before the `@` of an authority is a name and a password: cut away. A path has no authority.
-fn without_credentials(url: &[u8]) -> &[u8] {
+/// A URL without the name and the password that may stand before the `@` of its authority. A path has no authority.
+fn without_credentials(url: &[u8]) -> Cow<'_, [u8]> {
     if url.first().is_none_or(|&first| first == b'/') {
-        return url;
+        return url.into();
     }
     let scheme = url.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
-    let rest = &url[scheme..];
+    let (scheme, rest) = url.split_at(scheme);
     let authority = rest.iter().position(|b| matches!(b, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     match rest[..authority].iter().rposition(|&b| b == b'@') {
-        Some(at) => &rest[at + 1..],
-        None => url,
+        Some(at) => [scheme, &rest[at + 1..]].concat().into(),
+        None => url.into(),
     }
 }
 
@@ -287,8 +290,8 @@ mod tests {
     #[test]
     fn credentials_are_left_out() {
         for (url, shown) in [
-            ("http://ada:secret@host:1/p?q=a@b", "host:1/p?q=a@b"),
-            ("http://ada@x:secret@host/", "host/"),
+            ("http://ada:secret@host:1/p?q=a@b", "http://host:1/p?q=a@b"),
+            ("http://ada@x:secret@host/", "http://host/"),
             ("ada:secret@host:443", "host:443"),
             ("http://host/ada:x@y", "http://host/ada:x@y"),
             ("http://host?to=http://a:b@c", "http://host?to=http://a:b@c"),
