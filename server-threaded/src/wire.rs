@@ -20,6 +20,9 @@ use crate::transport::Stream;
 /// How often a writer that waits tries again, to see a client that reads slowly: the system reports room late.
 const WRITE_RETRY: Duration = Duration::from_millis(500);
 
+/// How many blocks go into one call; answers have no more.
+const MOST_BLOCKS: usize = 8;
+
 /// One connection.
 pub(crate) struct Wire {
     pub(crate) stream: Stream,
@@ -116,10 +119,15 @@ impl Wire {
         }
         // Under the lock, so that the watchdog does not write at the same time.
         let mut held = self.lock_held();
-        let mut all = Vec::with_capacity(blocks.len() + 1);
-        all.push(&held[..]);
-        all.extend_from_slice(blocks);
-        let result = self.write_blocks(&all);
+        let mut all = [&[][..]; MOST_BLOCKS];
+        let result = match all.get_mut(..=blocks.len()) {
+            Some(all) => {
+                all[0] = &held;
+                all[1..].copy_from_slice(blocks);
+                self.write_blocks(all)
+            }
+            None => self.write_blocks(&[&held]).and_then(|()| self.write_blocks(blocks)),
+        };
         held.clear();
         self.holds.store(false, Ordering::Relaxed);
         result
@@ -220,13 +228,12 @@ impl Wire {
 
     /// Sends the blocks without their first `skip` bytes.
     fn send_vectored(&self, blocks: &[&[u8]], mut skip: usize) -> io::Result<usize> {
-        const MOST: usize = 8;
-        let mut slices = [IoSlice::new(&[]); MOST];
+        let mut slices = [IoSlice::new(&[]); MOST_BLOCKS];
         let mut count = 0;
         for block in blocks {
             let rest = &block[skip.min(block.len())..];
             skip -= block.len() - rest.len();
-            if !rest.is_empty() && count < MOST {
+            if !rest.is_empty() && count < MOST_BLOCKS {
                 slices[count] = IoSlice::new(rest);
                 count += 1;
             }
