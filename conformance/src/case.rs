@@ -76,6 +76,8 @@ pub enum Action {
     Wait(Duration),
     /// Pauses; nothing may arrive meanwhile.
     Quiet(Duration),
+    /// Waits until this has arrived.
+    Until(Vec<u8>),
     /// Reads one final response, and the interim ones before it.
     Read,
     /// Reads one interim response.
@@ -155,6 +157,8 @@ pub enum Check {
     BodySome,
     /// The content does not have this in it.
     BodyWithout(Vec<u8>),
+    /// `Date` is the time of the response.
+    DateNow,
     /// How the end of the content is told.
     Framing(Framing),
     /// The chunks as they stood on the wire.
@@ -377,7 +381,7 @@ call 1
         assert!(with("@wait 5ms", "@wait").starts_with(&format!("x.md:{}: ", line("@wait 5ms"))));
         assert!(with("closed\n", "shut\n").starts_with(&format!("x.md:{}: ", line("closed"))));
         assert!(with("closed\n", "").contains("the end of the connection"));
-        assert!(with(r"\{status}", "99").contains("not a final status"));
+        assert!(with("| `200` |", "| `99` |").contains("not a final status"));
         assert!(with(r"\{status}", "200").contains("is not used"));
         assert!(with("| `\\x00` |", "|").contains("cells"));
         assert!(with("a-case: ", "A_case: ").contains("is not an id"));

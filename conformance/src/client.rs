@@ -119,6 +119,7 @@ pub fn run(case: &Case, address: SocketAddr, pieces: Pieces, connected: &dyn Fn(
             }
             Action::Wait(time) => thread::sleep(*time),
             Action::Quiet(time) => link.quiet(*time),
+            Action::Until(text) => link.until(text),
             Action::Read => link.final_reply(expected),
             Action::Interim => link.reply(To::Other),
             Action::Fin => link.finish(),
@@ -277,6 +278,20 @@ impl Link {
         } else {
             let early = self.buffer.escape_ascii().to_string();
             self.problem(format!("nothing should have arrived yet, but \"{early}\" did"));
+        }
+    }
+
+    /// Waits until the text is in the buffer.
+    fn until(&mut self, text: &[u8]) {
+        while !self.buffer.windows(text.len()).any(|window| window == text) {
+            if let Err(ending) = self.receive() {
+                let so_far = self.buffer.escape_ascii().to_string();
+                self.problem(format!(
+                    "\"{}\" should have arrived, but \"{so_far}\" did, then {ending:?}",
+                    text.escape_ascii()
+                ));
+                return;
+            }
         }
     }
 

@@ -105,6 +105,12 @@ limits! {
     max_drain: u64 = number;
     /// How many requests one connection may send.
     max_requests_per_connection: u64 = number;
+    /// Most connections at once.
+    max_connections: usize = number;
+    /// How many new connections wait when all others are busy.
+    max_pending: usize = number;
+    /// How long a new connection waits.
+    pending_timeout: Duration = crate::case::duration;
     /// Time for a head to arrive.
     head_timeout: Duration = crate::case::duration;
     /// How long a connection may idle between requests.
@@ -130,7 +136,7 @@ fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
 macro_rules! apply_limits {
     ($limits:expr, $config:expr) => {
         $crate::apply_limits!(@each $limits, $config, max_request_line max_head max_headers max_body max_chunk_extensions
-            max_drain head_timeout keep_alive_timeout body_timeout min_body_rate rate_grace write_timeout);
+            max_drain max_connections max_pending pending_timeout head_timeout keep_alive_timeout body_timeout min_body_rate rate_grace write_timeout);
         if $limits.max_requests_per_connection.is_some() {
             $config.max_requests_per_connection = $limits.max_requests_per_connection;
         }

@@ -9,6 +9,7 @@ pub mod inprocess;
 pub mod probe;
 pub mod reply;
 pub mod suite;
+pub mod trace;
 pub mod verdict;
 
 #[cfg(feature = "bench")]

@@ -254,6 +254,23 @@ impl Application for Probe {
                 start_response.start(Status::OK, &[TEXT])?;
                 Ok(Body::file(self.file.try_clone()?, offset.parse()?, length.parse()?))
             }
+            "hold" => {
+                start_response.start(Status::OK, &[TEXT])?;
+                let time = Duration::from_millis(rest.parse()?);
+                Ok(Body::blocks(std::iter::once_with(move || {
+                    thread::sleep(time);
+                    "held"
+                })))
+            }
+            "one-then-two" => {
+                start_response.start(Status::OK, &[TEXT])?;
+                Ok(one_then_two(call, environ.take_input()))
+            }
+            "write-one-then-two" => {
+                start_response.start(Status::OK, &[TEXT])?.write_all(b"one")?;
+                call.read_up_to(environ.input(), usize::MAX)?;
+                Ok("two".into())
+            }
             "large" | "large-length" => large(verb, rest.parse()?, start_response),
             "sleep" => {
                 thread::sleep(Duration::from_millis(rest.parse()?));
@@ -377,6 +394,19 @@ fn large(verb: &str, length: usize, start_response: Start<'_>) -> Result<Body, E
         missing -= n;
         (n > 0).then(|| block.slice(..n))
     })))
+}
+
+/// Yields the second block only after it has read the request's body.
+fn one_then_two(call: Call, mut input: Input) -> Body {
+    let mut blocks = 0;
+    Body::late(move |_| {
+        blocks += 1;
+        match blocks {
+            1 => Some(Ok("one".into())),
+            2 => Some(call.read_up_to(&mut input, usize::MAX).map(|_| "two".into()).map_err(Into::into)),
+            _ => None,
+        }
+    })
 }
 
 /// A character for each octet, back into octets.

@@ -366,6 +366,24 @@ fn is_imf_fixdate(value: &[u8]) -> bool {
         && text.get(25..) == Some(" GMT")
 }
 
+/// The seconds since 1970 of a date in the preferred form.
+#[must_use]
+pub fn seconds_of(date: &[u8]) -> Option<u64> {
+    if !is_imf_fixdate(date) {
+        return None;
+    }
+    let text = str::from_utf8(date).ok()?;
+    let number = |range: std::ops::Range<usize>| text[range].parse::<u64>().ok();
+    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = months.find(&text[8..11])? as u64 / 3;
+    let (day, year) = (number(5..7)?, number(12..16)?);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let years: u64 = (1970..year).map(|year| 365 + u64::from(leap(year))).sum();
+    let days = years + lengths.iter().take(usize::try_from(month).ok()?).sum::<u64>() + day.checked_sub(1)?;
+    Some(days * 86400 + number(17..19)? * 3600 + number(20..22)? * 60 + number(23..25)?)
+}
+
 /// Tells how a connection ended from what reading it said.
 #[must_use]
 pub fn ending_of(error: &io::Error) -> Ending {
@@ -466,6 +484,14 @@ mod tests {
     }
 
     #[test]
+    fn dates_are_seconds() {
+        assert_eq!(seconds_of(b"Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(seconds_of(b"Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(seconds_of(b"Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
+        assert_eq!(seconds_of(b"Sunday, 06-Nov-94 08:49:37 GMT"), None);
+    }
+
+    #[test]
     fn what_is_cut_is_not_complete() {
         for (head, body) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n", "hi"),
@@ -484,7 +510,7 @@ mod tests {
         assert!(matches!(read("", To::Other), Outcome::Nothing(Ending::Fin)));
         for text in [
             "HTTP/1.1 200",
-            "HTTP/1.0 200 OK\r\n\r\n",
+            "HTTP/2 200 OK\r\n\r\n",
             "HTTP/1.1 200\r\n\r\n",
             "HTTP/1.1 2000 OK\r\n\r\n",
             "HTTP/1.1 600 OK\r\n\r\n",

@@ -1,11 +1,12 @@
 //! Compares what came back with what had to come, and says in words what differs.
 
 use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::case::{Case, Check, End, Expected, Final, Framing, Outcome, Saw, To, Wanted};
 use crate::client::{self, Fate, STILL_THERE_PATH, Transcript};
 use crate::probe::{Seen, kind_name};
-use crate::reply::{Ending, Reply};
+use crate::reply::{Ending, Reply, seconds_of};
 
 /// What can be sent without the server being allowed to reset the connection: it reads on for so long (H1-CON-11).
 const LINGER: usize = 64 * 1024;
@@ -132,6 +133,16 @@ impl Judge<'_> {
             Check::Chunks(chunks) if reply.framing == Some(Framing::Chunked) && reply.chunks == *chunks => Ok(()),
             Check::Chunks(chunks) => {
                 Err(format!("the chunks should be {}, but are {}", list(chunks), list(&reply.chunks)))
+            }
+            Check::DateNow => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+                match reply.values("Date").next().and_then(seconds_of) {
+                    // The server's clock may be cached for a second, and a busy machine may take some.
+                    Some(date) if now.abs_diff(date) <= 5 => Ok(()),
+                    date => {
+                        Err(format!("H1-DATE-02 Date should be about {now}, but is {date:?}, in seconds since 1970"))
+                    }
+                }
             }
             Check::Cut | Check::MaybeCut => Ok(()),
             Check::SameAsGet(path) => {

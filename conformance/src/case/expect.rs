@@ -184,6 +184,7 @@ fn check_of(line: &str) -> Result<Check, String> {
     }
     match line {
         "cut" => Ok(Check::Cut),
+        "date now" => Ok(Check::DateNow),
         "maybe cut" => Ok(Check::MaybeCut),
         _ => Err(format!("{line:?} says nothing about a response")),
     }

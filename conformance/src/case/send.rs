@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::escape::only_quoted;
 use super::{Action, Place, Step};
 use crate::case::{Mistake, unescape};
 
@@ -30,6 +31,7 @@ fn order_of(order: &str) -> Result<Action, String> {
     match (verb, rest) {
         ("wait", time) => Ok(Action::Wait(duration(time)?)),
         ("quiet", time) => Ok(Action::Quiet(duration(time)?)),
+        ("until", text) => Ok(Action::Until(only_quoted(text)?)),
         ("read", "") => Ok(Action::Read),
         ("interim", "") => Ok(Action::Interim),
         ("fin", "") => Ok(Action::Fin),
