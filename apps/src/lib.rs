@@ -4,6 +4,14 @@
 //! let entry = apps::find("hello").unwrap();
 //! let mounted = apps::mounted("/x/y", (entry.make)());
 //! ```
+//!
+//! It needs no runner to serve an application: a `main` of one line does, and another server is another word.
+//!
+//! ```no_run
+//! fn main() -> std::io::Result<()> {
+//!     server_threaded::Server::bind("127.0.0.1:8000")?.serve(hello::app)
+//! }
+//! ```
 
 mod mount;
 

@@ -72,10 +72,10 @@ macro_rules! server {
             summary: $summary,
             bind: |settings| {
                 let mut config = $krate::Server::builder();
-                shared_settings!(apply (config settings));
                 if let Some(threads) = settings.threads {
-                    config.$threads = threads.into();
+                    config.$threads = threads;
                 }
+                shared_settings!(apply (config settings));
                 if let Some(format) = settings.access_log {
                     config.on_response = Some(Arc::new(move |exchange: &$krate::Exchange<'_>| {
                         access_log::write(format, &Record {
