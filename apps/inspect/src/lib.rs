@@ -2,7 +2,7 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `/environ.json`, or any with `Accept: application/json` or `?json` | a [`Report`](report::Report) |
+//! | `/environ.json`, or any with `Accept: application/json` or `?json` | the report, field by field |
 //! | `/input`, any method | what was read of the body, as text |
 //! | anything else, any method | the page |
 //!

@@ -1,6 +1,6 @@
 //! Every way a response can happen, the wrong ones on purpose too: for servers, and for the people who write them.
 //!
-//! `GET /` lists the endpoints; each is an [`Endpoint`] in one table, by what it shows:
+//! `GET /` lists the endpoints; each is a line of one table, and is written where what it shows is:
 //! the input as it streams (`input`), the order of calls (`order`), breaches of the contract (`breaches`), lengths,
 //! sizes and times (`sizes`), and `close()` (`closing`).
 
