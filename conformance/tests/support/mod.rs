@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use conformance::fixtures::PATIENCE;
 use gateway_spec::{Application, Errors};
 
-pub use in_process::InProcess;
+pub(crate) use in_process::InProcess;
 #[allow(unused_imports, reason = "used by the macro below")]
-pub use socket::{Running, Sockets};
+pub(crate) use socket::{Running, Sockets};
 
 /// Makes a module of tests for each server, named as the server: one line each.
 macro_rules! on_every_server {
@@ -48,15 +48,17 @@ macro_rules! socket_server {
     };
 }
 
-pub(crate) use {on_every_server, on_server, socket_server};
+#[allow(unused_imports, reason = "used by the macro")]
+pub(crate) use socket_server;
+pub(crate) use {on_every_server, on_server};
 
 /// A server that can be given an application.
-pub trait Server {
+pub(crate) trait Server {
     fn start(&self, app: Arc<dyn Application>) -> Box<dyn Site>;
 }
 
 /// An application on a server. Dropping it stops the server and waits for it.
-pub trait Site: Sync {
+pub(crate) trait Site: Sync {
     fn connect(&self) -> Box<dyn Connection>;
 
     /// What the application and the server have logged by now.
@@ -79,7 +81,7 @@ pub trait Site: Sync {
 }
 
 /// A connection, on which one request can follow another.
-pub trait Connection {
+pub(crate) trait Connection {
     /// Sends a request and reads the response. `watch` is shown what has come so far, after each piece.
     fn ask_watched(&mut self, ask: &Ask, watch: &mut (dyn FnMut(&[u8]) + Send)) -> Answer;
 
@@ -99,17 +101,17 @@ pub trait Connection {
 
 /// A request.
 #[derive(Clone, Debug)]
-pub struct Ask {
-    pub method: String,
-    pub target: String,
-    pub http10: bool,
-    pub headers: Vec<(String, String)>,
-    pub body: AskBody,
+pub(crate) struct Ask {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) http10: bool,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: AskBody,
 }
 
 /// The body of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AskBody {
+pub(crate) enum AskBody {
     None,
     /// With `Content-Length`.
     Block(Vec<u8>),
@@ -120,33 +122,33 @@ pub enum AskBody {
 }
 
 impl Ask {
-    pub fn new(method: &str, target: &str) -> Self {
+    pub(crate) fn new(method: &str, target: &str) -> Self {
         let (method, target) = (method.to_owned(), target.to_owned());
         Self { method, target, http10: false, headers: Vec::new(), body: AskBody::None }
     }
 
-    pub fn get(target: &str) -> Self {
+    pub(crate) fn get(target: &str) -> Self {
         Self::new("GET", target)
     }
 
-    pub fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn post(target: &str, body: impl Into<Vec<u8>>) -> Self {
         Self { body: AskBody::Block(body.into()), ..Self::new("POST", target) }
     }
 
-    pub fn chunked(target: &str, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn chunked(target: &str, body: impl Into<Vec<u8>>) -> Self {
         Self { body: AskBody::Chunked(body.into()), ..Self::new("POST", target) }
     }
 
-    pub fn short(target: &str, body: impl Into<Vec<u8>>, missing: usize) -> Self {
+    pub(crate) fn short(target: &str, body: impl Into<Vec<u8>>, missing: usize) -> Self {
         Self { body: AskBody::Short(body.into(), missing), ..Self::new("POST", target) }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    pub fn http10(mut self) -> Self {
+    pub(crate) fn http10(mut self) -> Self {
         self.http10 = true;
         self
     }
@@ -154,18 +156,18 @@ impl Ask {
 
 /// A response as its client has seen it. `status` is 0 if there was none.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    pub framing: Framing,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) framing: Framing,
     /// Whether the client can tell that it has all of it.
-    pub complete: bool,
+    pub(crate) complete: bool,
 }
 
 /// How the end of the content was told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Framing {
+pub(crate) enum Framing {
     #[default]
     Empty,
     Length,
@@ -174,13 +176,13 @@ pub enum Framing {
 }
 
 impl Answer {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// The value of a header that must be there once at most.
     #[track_caller]
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let value = values.next().map(|(_, value)| value.as_str());
         assert!(values.next().is_none(), "{name} more than once: {:?}", self.headers);
@@ -189,14 +191,14 @@ impl Answer {
 
     /// A whole answer with this status and this text.
     #[track_caller]
-    pub fn is(&self, status: u16, text: &str) -> &Self {
+    pub(crate) fn is(&self, status: u16, text: &str) -> &Self {
         assert_eq!((self.status, self.text().as_str(), self.complete), (status, text, true), "{:?}", self.headers);
         self
     }
 
     /// The server's own answer to a failure, which has nothing of the application's (GW-REF-02, GW-REF-04).
     #[track_caller]
-    pub fn is_failure(&self, status: u16) -> &Self {
+    pub(crate) fn is_failure(&self, status: u16) -> &Self {
         assert_eq!((self.status, self.complete), (status, true), "{self:?}");
         assert_eq!(self.header("X-Script"), None, "{self:?}");
         assert!(!self.text().contains("script") && !self.text().contains("page"), "{self:?}");
@@ -206,7 +208,7 @@ impl Answer {
 
     /// An answer that began with this status and text, and whose client can tell that something is missing.
     #[track_caller]
-    pub fn is_cut(&self, status: u16, text: &str) -> &Self {
+    pub(crate) fn is_cut(&self, status: u16, text: &str) -> &Self {
         assert_eq!((self.status, self.text().as_str(), self.complete), (status, text, false), "{:?}", self.headers);
         self
     }
@@ -214,19 +216,19 @@ impl Answer {
 
 /// A log that is kept.
 #[derive(Clone, Default)]
-pub struct Log(Arc<Mutex<String>>);
+pub(crate) struct Log(Arc<Mutex<String>>);
 
 impl Log {
-    pub fn errors(&self) -> Errors {
+    pub(crate) fn errors(&self) -> Errors {
         let log = Arc::clone(&self.0);
         Errors::new(move |text: &str| log.lock().unwrap_or_else(PoisonError::into_inner).push_str(text))
     }
 
-    pub fn add(&self, text: &str) {
+    pub(crate) fn add(&self, text: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
     }
 
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

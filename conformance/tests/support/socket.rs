@@ -13,17 +13,17 @@ use gateway_spec::{Application, Errors};
 use super::{Answer, Ask, AskBody, Connection, Framing, Log, Server, Site};
 
 /// A server that listens on a socket: how it is started.
-pub struct Sockets(pub fn(Arc<dyn Application>, Errors) -> Running);
+pub(crate) struct Sockets(pub(crate) fn(Arc<dyn Application>, Errors) -> Running);
 
 /// A server that runs.
-pub struct Running {
+pub(crate) struct Running {
     address: SocketAddr,
     stop: Option<Box<dyn FnOnce() + Send + Sync>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
-    pub fn new(address: &str, stop: impl FnOnce() + Send + Sync + 'static, thread: JoinHandle<()>) -> Self {
+    pub(crate) fn new(address: &str, stop: impl FnOnce() + Send + Sync + 'static, thread: JoinHandle<()>) -> Self {
         Self { address: address.parse().unwrap(), stop: Some(Box::new(stop)), thread: Some(thread) }
     }
 }
