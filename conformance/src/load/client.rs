@@ -175,6 +175,9 @@ impl Load {
             if timeout < Duration::from_millis(1) {
                 timeout = Duration::ZERO;
             }
+            if !self.connections.iter().any(Connection::is_busy) {
+                return Ok(());
+            }
         }
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         match self.poll.poll(&mut events, Some(timeout)) {
