@@ -254,6 +254,16 @@ impl Application for Probe {
                 start_response.start(Status::OK, &[TEXT])?;
                 Ok(Body::file(self.file.try_clone()?, offset.parse()?, length.parse()?))
             }
+            "hints" => {
+                start_response.early_hints(&[("Link", "</a>; rel=preload")])?;
+                start_response.early_hints(&[("Link", "</b>; rel=preload")])?;
+                text(start_response, Status::OK, "hinted")
+            }
+            "hints-late" => {
+                start_response.start(Status::OK, &[TEXT])?.write_all(b"hinted")?;
+                start_response.early_hints(&[("Link", "</a>; rel=preload")])?;
+                Ok(Body::empty())
+            }
             "hold" => {
                 start_response.start(Status::OK, &[TEXT])?;
                 let time = Duration::from_millis(rest.parse()?);

@@ -1,7 +1,7 @@
 //! The trace: every requirement of `docs/spec/`, and what shows it.
 //!
 //! What shows a requirement is found, not declared: the `Shows:` lines of the cases, and the ids that stand in a test (in
-//! the comments above it or anywhere in its body), in any crate of the workspace. The rest is explained in
+//! the comments directly above it or anywhere in its body), in any crate of the workspace. The rest is explained in
 //! `trace-notes.md`; what is neither shown nor explained is *missing*, and counted.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,7 +85,7 @@ impl Trace {
         let mut tests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for path in rust_files(&root)? {
             let name = path.strip_prefix(&root)?.to_string_lossy().into_owned();
-            for (test, ids) in tests_of(&std::fs::read_to_string(&path)?) {
+            for (test, ids) in tests_of(&std::fs::read_to_string(&path)?, name.contains("/tests/")) {
                 for id in ids {
                     tests.entry(id).or_default().insert(format!("{name}::{test}"));
                 }
@@ -302,22 +302,30 @@ fn rust_files(root: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// The tests of a source file, each with the ids that stand in it or in the comments above it.
-fn tests_of(text: &str) -> Vec<(String, BTreeSet<String>)> {
+///
+/// In a file of a `tests` folder every function counts: many are run for each server by a macro.
+fn tests_of(text: &str, in_tests: bool) -> Vec<(String, BTreeSet<String>)> {
     let lines: Vec<&str> = text.lines().collect();
+    let is_head =
+        |line: &str| ["fn ", "pub fn ", "pub(crate) fn "].iter().any(|start| line.trim_start().starts_with(start));
+    let is_above = |line: &str| line.trim().starts_with("//") || line.trim().starts_with("#[");
     let mut tests = Vec::new();
-    for (number, _) in lines.iter().enumerate().filter(|(_, line)| line.trim() == "#[test]") {
-        let above = lines[..number]
-            .iter()
-            .rev()
-            .take_while(|line| line.trim().starts_with("//") || line.trim().starts_with("#["));
-        let start = number - above.count();
-        let Some(head) = (number..lines.len()).find(|&n| lines[n].trim_start().starts_with("fn ")) else { continue };
-        let indent = lines[head].len() - lines[head].trim_start().len();
+    for (head, line) in lines.iter().enumerate().filter(|(_, line)| is_head(line)) {
+        let above = lines[..head].iter().rev().take_while(|line| is_above(line)).count();
+        let start = head - above;
+        if !in_tests && !lines[start..head].iter().any(|line| line.trim() == "#[test]") {
+            continue;
+        }
+        let indent = line.len() - line.trim_start().len();
         let is_end = |line: &str| line.trim_end() == format!("{}}}", " ".repeat(indent));
-        let end = (head..lines.len()).find(|&n| is_end(lines[n])).unwrap_or(head);
-        let name: String =
-            lines[head].trim_start()[3..].chars().take_while(|&c| c.is_alphanumeric() || c == '_').collect();
-        tests.push((name, ids_in(&lines[start..=end].join("\n"))));
+        let one_line = line.trim_end().ends_with('}');
+        let end = if one_line { head } else { (head..lines.len()).find(|&n| is_end(lines[n])).unwrap_or(head) };
+        let after_fn = line.split_once("fn ").map_or("", |(_, rest)| rest);
+        let name: String = after_fn.chars().take_while(|&c| c.is_alphanumeric() || c == '_').collect();
+        let ids = ids_in(&lines[start..=end].join("\n"));
+        if !ids.is_empty() {
+            tests.push((name, ids));
+        }
     }
     tests
 }
@@ -356,15 +364,22 @@ fn first() {
 
 #[test]
 fn second() {}
+
+/// Says GW-CL-01.
+fn third(server: &dyn Server) {
+}
 ";
         let tests = tests_of(text);
-        assert_eq!(tests.len(), 2);
+        assert_eq!(tests.len(), 3);
+        assert!(tests[2].1.contains(concat!("GW-C", "L-01")));
         assert_eq!(tests[0].0, "first");
         assert_eq!(
             tests[0].1.iter().map(String::as_str).collect::<Vec<_>>(),
             ["CGI-HDR-11", concat!("GW-S", "R-10"), "H1-FRM-05"]
         );
-        assert!(tests[1].1.is_empty());
+        let text = "/// GW-CL-01\nfn on_each(server: &str) {\n    body();\n}\n";
+        assert_eq!(tests_of(text, true)[0].0, "on_each");
+        assert!(tests_of(text, false).is_empty());
     }
 
     #[test]
