@@ -130,8 +130,7 @@ impl Trace {
         counts
     }
 
-    /// What is wrong with the trace itself: ids that cases, tests or notes name and no list has, and notes about
-    /// requirements that are shown.
+    /// What is wrong with the trace itself: ids that cases, tests or notes name and no list has.
     #[must_use]
     pub fn mistakes(&self) -> Vec<String> {
         let known: BTreeSet<&str> = self.ids().collect();
@@ -150,8 +149,6 @@ impl Trace {
         for note in &self.notes {
             if !known.iter().any(|id| note.is_about(id)) {
                 mistakes.push(format!("the note about {} is about nothing", note.about));
-            } else if !note.about.ends_with('*') && self.is_shown(&note.about) {
-                mistakes.push(format!("the note about {} is not needed: it is shown", note.about));
             }
         }
         mistakes
@@ -280,7 +277,7 @@ fn cases_by_id(cases: &[Case]) -> BTreeMap<String, BTreeMap<(String, String), us
     by_id
 }
 
-/// Every source file of the workspace that is ours.
+/// Every source file of the workspace but this one, whose tests are full of ids that they do not show.
 fn rust_files(root: &Path) -> io::Result<Vec<PathBuf>> {
     let mut folders = vec![root.to_owned()];
     let mut files = Vec::new();
@@ -292,7 +289,7 @@ fn rust_files(root: &Path) -> io::Result<Vec<PathBuf>> {
                 if !name.starts_with('.') && !name.starts_with("target") {
                     folders.push(path);
                 }
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("src/trace.rs") {
                 files.push(path);
             }
         }
@@ -364,19 +361,11 @@ fn first() {
 
 #[test]
 fn second() {}
-
-/// Says GW-CL-01.
-fn third(server: &dyn Server) {
-}
 ";
-        let tests = tests_of(text);
-        assert_eq!(tests.len(), 3);
-        assert!(tests[2].1.contains(concat!("GW-C", "L-01")));
+        let tests = tests_of(text, false);
+        assert_eq!(tests.len(), 1);
         assert_eq!(tests[0].0, "first");
-        assert_eq!(
-            tests[0].1.iter().map(String::as_str).collect::<Vec<_>>(),
-            ["CGI-HDR-11", concat!("GW-S", "R-10"), "H1-FRM-05"]
-        );
+        assert_eq!(tests[0].1.iter().map(String::as_str).collect::<Vec<_>>(), ["CGI-HDR-11", "GW-SR-10", "H1-FRM-05"]);
         let text = "/// GW-CL-01\nfn on_each(server: &str) {\n    body();\n}\n";
         assert_eq!(tests_of(text, true)[0].0, "on_each");
         assert!(tests_of(text, false).is_empty());
