@@ -313,6 +313,13 @@ impl From<()> for Body {
     }
 }
 
+impl From<FileBody> for Body {
+    /// The part of a file again: for middleware that only looked whether it is one.
+    fn from(file: FileBody) -> Self {
+        Self(Kind::File(file))
+    }
+}
+
 macro_rules! one_block {
     ($($type:ty),*) => {
         $(impl From<$type> for Body {

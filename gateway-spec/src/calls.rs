@@ -38,6 +38,8 @@ pub struct Calls {
     /// Why the phase is `Refused` or `Broken`.
     misuse: Option<Misuse>,
     declared: Option<u64>,
+    /// Whether the length is the body's own word rather than the head's.
+    announced: bool,
     delivered: u64,
 }
 
@@ -62,7 +64,7 @@ impl Calls {
     /// The beginning of a response.
     #[must_use]
     pub const fn new() -> Self {
-        Self { phase: Phase::Fresh, misuse: None, declared: None, delivered: 0 }
+        Self { phase: Phase::Fresh, misuse: None, declared: None, announced: false, delivered: 0 }
     }
 
     /// `start_response` was called: checks its turn and its headers.
@@ -106,7 +108,7 @@ impl Calls {
             return Ok(0);
         }
         self.bytes()?;
-        let room = self.declared.map_or(u64::MAX, |declared| declared - self.delivered);
+        let room = self.declared.map_or(u64::MAX, |declared| declared.saturating_sub(self.delivered));
         let allowed = usize::try_from(room).map_or(length, |room| room.min(length));
         self.delivered += allowed as u64;
         Ok(allowed)
@@ -137,13 +139,29 @@ impl Calls {
                 self.phase = Phase::Done;
                 match self.declared {
                     Some(declared) if self.delivered < declared => {
-                        Err(Misuse::TooShort { declared, delivered: self.delivered })
+                        let delivered = self.delivered;
+                        Err(if self.announced {
+                            Misuse::NotAsAnnounced { announced: declared, delivered }
+                        } else {
+                            Misuse::TooShort { declared, delivered }
+                        })
                     }
                     _ => Ok(()),
                 }
             }
             Phase::Done => Ok(()),
             Phase::Refused | Phase::Broken => Err(self.reason()),
+        }
+    }
+
+    /// The server sends a `Content-Length` that it has from the body ([`Body::len`](crate::Body::len)), the application
+    /// having declared none. From now on the body is held to it as to a declared one (GW-ITER-06, GW-ITER-07).
+    ///
+    /// `length` is that of the whole body, what was [yielded](Self::yielded) before included.
+    pub const fn announce(&mut self, length: u64) {
+        if self.declared.is_none() {
+            self.declared = Some(length);
+            self.announced = true;
         }
     }
 
@@ -281,6 +299,18 @@ mod tests {
         calls.yielded(2).unwrap();
         assert_eq!(calls.end(), Err(Misuse::TooShort { declared: 5, delivered: 2 }));
         assert_eq!(calls.end(), Ok(()), "and only once");
+    }
+
+    #[test]
+    fn a_body_is_held_to_the_length_it_announced() {
+        let mut calls = Calls::new();
+        start(&mut calls, PLAIN).unwrap();
+        assert_eq!(calls.yielded(3), Ok(3));
+        calls.announce(5);
+        assert_eq!(calls.clone().end(), Err(Misuse::NotAsAnnounced { announced: 5, delivered: 3 }));
+        assert_eq!(calls.yielded(3), Ok(2));
+        assert!(calls.is_complete());
+        assert_eq!(calls.end(), Ok(()));
     }
 
     #[test]

@@ -54,6 +54,13 @@ pub enum Misuse {
         /// The declared length in bytes.
         declared: u64,
     },
+    /// The body ended before the length that it had announced by itself (GW-ITER-06).
+    NotAsAnnounced {
+        /// The announced length in bytes.
+        announced: u64,
+        /// How many bytes there were.
+        delivered: u64,
+    },
     /// The body ended before the declared `Content-Length` (GW-CL-03).
     TooShort {
         /// The declared length in bytes.
@@ -79,6 +86,7 @@ impl Misuse {
             Self::BadContentLength { .. } => "H1-CLEN-03",
             Self::TooLong { .. } => "GW-CL-02",
             Self::TooShort { .. } => "GW-CL-03",
+            Self::NotAsAnnounced { .. } => "GW-ITER-06",
         }
     }
 }
@@ -98,6 +106,9 @@ impl fmt::Display for Misuse {
             Self::HopByHop { name } => write!(f, "header {name:?} is hop-by-hop and the server's to send"),
             Self::BadContentLength { value } => write!(f, "{value:?} is not a Content-Length"),
             Self::TooLong { declared } => write!(f, "write went past the declared Content-Length of {declared}"),
+            Self::NotAsAnnounced { announced, delivered } => {
+                write!(f, "the body announced {announced} bytes and had {delivered}")
+            }
             Self::TooShort { declared, delivered } => {
                 write!(f, "the body ended after {delivered} of {declared} declared bytes")
             }
@@ -130,5 +141,6 @@ mod tests {
         assert!(text(Misuse::BadContentLength { value: "+5".into() }).contains("+5"));
         assert!(text(Misuse::TooLong { declared: 5 }).contains('5'));
         assert!(text(Misuse::TooShort { declared: 5, delivered: 2 }).contains("2 of 5"));
+        assert!(text(Misuse::NotAsAnnounced { announced: 5, delivered: 2 }).contains("announced 5"));
     }
 }

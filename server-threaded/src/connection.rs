@@ -96,7 +96,7 @@ struct Link<'c> {
 /// Whether to go on with the connection.
 enum Next {
     Request,
-    /// Close; the client has been told all there is.
+    /// Close at once: the client must see that something is missing.
     Close,
     /// Close, but read on for a moment: the client is still sending.
     Linger,
@@ -300,14 +300,12 @@ fn exchange(
     let next = match remainder {
         _ if outcome.aborted => Next::Close,
         Remainder::None if keep => Next::Request,
-        // A pipelining client may be sending still.
-        Remainder::None if !parts.rest.is_empty() => Next::Linger,
-        Remainder::None => Next::Close,
         Remainder::Small if keep => {
             wire.flush()?;
-            if source.drain() { Next::Request } else { Next::Close }
+            if source.drain() { Next::Request } else { Next::Linger }
         }
-        Remainder::Small | Remainder::Unreadable => Next::Linger,
+        // The client may be sending still: the rest of a body, or requests it has no answer to yet.
+        _ => Next::Linger,
     };
     Ok((next, has_body))
 }

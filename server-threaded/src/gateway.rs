@@ -151,6 +151,9 @@ impl<'c> Response<'c> {
             if let Some(error) = self.lost.take() {
                 return Err(error.into());
             }
+            if self.calls.is_complete() {
+                break; // GW-CL-02: also before the first block, if `write` has sent it all or there is nothing to send
+            }
             let Some(block) = body.next(self)? else { break };
             if block.is_empty() {
                 self.wait_for(body.get(), &mut waker);
@@ -160,18 +163,21 @@ impl<'c> Response<'c> {
             self.note_excess(allowed, block.len());
             if self.framing.is_none() {
                 let rest = body.get().and_then(|body| body.len());
-                self.commit(rest.map(|rest| rest + block.len() as u64));
+                let known = rest.map(|rest| rest.saturating_add(block.len() as u64));
+                self.commit(known);
+                if let Some(Framing::Length(length)) = self.framing {
+                    self.calls.announce(length);
+                }
             }
             if self.is_without_content() {
                 break; // the head is known, and there is nothing else to know (GW-DEF-09)
             }
             self.put(&block[..allowed]);
             self.push();
-            if self.calls.is_complete() {
-                break; // GW-CL-02
-            }
         }
-        body.close()?;
+        if let Err(error) = body.close() {
+            self.log(&error.to_string()); // the response does not suffer from it (C-22)
+        }
         let complete = self.calls.end();
         if self.framing.is_none() {
             complete.clone()?;
@@ -249,7 +255,7 @@ impl<'c> Response<'c> {
 
     fn note_excess(&self, allowed: usize, length: usize) {
         if allowed < length && !self.is_without_content() {
-            self.log(&format!("GW-CL-01: the body goes past its Content-Length; {} bytes were cut", length - allowed));
+            self.log(&format!("GW-CL-01: the body goes past its length; {} bytes were cut", length - allowed));
         }
     }
 
