@@ -330,11 +330,6 @@ impl Scan {
         self.seen == 0
     }
 
-    /// Whether some of a request is there, if only a blank line.
-    pub(crate) const fn has_begun(&self) -> bool {
-        self.seen > 0 || self.blanks > 0
-    }
-
     /// Looks at the bytes that are new: whether the parser can say more now than when it was run last.
     ///
     /// That is at the first empty line, or at a limit. Nothing is refused here, so that a head comes to the same verdict

@@ -1,0 +1,497 @@
+//! [`Core`]: what the leader of a loop works on: the poll, the connections at home, the listener and the timers.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway_spec::Peer;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use crate::clock::millis;
+use crate::connection::{Connection, LAST_CALL, Next, Ready};
+use crate::h1::Reject;
+use crate::h1::date::Date;
+use crate::h1::response;
+use crate::inbox::{Inbox, Message};
+use crate::lane::Waiting;
+use crate::server::{Shared, State};
+use crate::socket::Socket;
+use crate::timers::{Timer, Wheel};
+use crate::transport::{LoopListener, Stream};
+
+pub(crate) const WAKER: Token = Token(usize::MAX);
+const LISTENER: Token = Token(usize::MAX - 1);
+/// How many connections are accepted before others have their turn.
+const ACCEPTS: usize = 64;
+/// How long nothing is accepted after the descriptors ran out.
+const BACK_OFF: u64 = 50;
+/// Half of a token tells the place of a connection, the other half makes it different from others that had the place.
+const HALF: u32 = usize::BITS / 2;
+
+/// The state of a loop. Whoever has it is the leader.
+#[derive(Debug)]
+pub(crate) struct Core {
+    poll: Poll,
+    events: Events,
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    /// What happened and was not looked at.
+    ready: VecDeque<(usize, Ready)>,
+    /// Connections that had their turn and want another.
+    later: Vec<usize>,
+    wheel: Wheel,
+    due: Vec<(u64, usize)>,
+    inbox: Arc<Inbox>,
+    messages: Vec<Message>,
+    listener: Option<LoopListener>,
+    /// Whether there may be somebody to accept.
+    acceptable: bool,
+    /// When to accept again, after the descriptors ran out.
+    accept_at: u64,
+    /// A descriptor to be given up when there are no others, so that somebody can be told.
+    reserve: Option<File>,
+    /// New connections that wait for a place.
+    newcomers: VecDeque<(Stream, Peer, u64)>,
+    /// Connections to be told that there are too many.
+    refused: Vec<Box<Connection>>,
+    /// When a shutdown stops to be graceful.
+    stop_at: u64,
+    stopped: bool,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: usize,
+    place: Place,
+    /// What happened while the connection was away.
+    missed: Ready,
+    /// Since when it has been idle; zero if it is not.
+    idle_since: u64,
+    timer: Timer,
+}
+
+#[derive(Debug)]
+enum Place {
+    Free,
+    Home(Box<Connection>),
+    /// Driven by some thread.
+    Away,
+}
+
+/// What the leader does next.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Drive(Box<Connection>, Ready),
+    Overload(Box<Connection>),
+}
+
+impl Core {
+    pub(crate) fn new(poll: Poll, mut listener: LoopListener, inbox: Arc<Inbox>, shared: Arc<Shared>) -> io::Result<Self> {
+        listener.register(poll.registry(), LISTENER)?;
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(512),
+            slots: Vec::new(),
+            free: Vec::new(),
+            ready: VecDeque::new(),
+            later: Vec::new(),
+            wheel: Wheel::new(shared.clock.now()),
+            due: Vec::new(),
+            inbox,
+            messages: Vec::new(),
+            listener: Some(listener),
+            // Somebody may have come before the loop began.
+            acceptable: true,
+            accept_at: 0,
+            reserve: File::open("/dev/null").ok(),
+            newcomers: VecDeque::new(),
+            refused: Vec::new(),
+            stop_at: u64::MAX,
+            stopped: false,
+            shared,
+        })
+    }
+
+    pub(crate) fn registry(&self) -> io::Result<Registry> {
+        self.poll.registry().try_clone()
+    }
+
+    /// The next thing to do, waiting for it; `None` when the loop has ended. `may_block` says whether a request that
+    /// waits for a thread could have this one.
+    pub(crate) fn next(&mut self, waiting: &Waiting, may_block: impl Fn() -> bool) -> Option<Job> {
+        loop {
+            if let Some(connection) = self.refused.pop() {
+                return Some(Job::Overload(connection));
+            }
+            if let Some((token, ready)) = self.ready.pop_front() {
+                match self.take(token, ready) {
+                    Some(connection) => return Some(Job::Drive(connection, ready)),
+                    None => continue,
+                }
+            }
+            let now = self.shared.clock.now();
+            if let Some(connection) = waiting.expired(now) {
+                return Some(Job::Overload(connection));
+            }
+            if may_block()
+                && let Some(connection) = waiting.pop()
+            {
+                return Some(Job::Drive(connection, Ready::NONE));
+            }
+            if self.stopped || self.is_done(waiting) {
+                return None;
+            }
+            self.accept(now);
+            if self.refused.is_empty() && self.ready.is_empty() {
+                self.turn(waiting);
+            }
+        }
+    }
+
+    /// Takes all connections that are at home, at the end.
+    pub(crate) fn clear(&mut self) -> Vec<Box<Connection>> {
+        self.listener = None;
+        self.newcomers.clear();
+        let mut connections = std::mem::take(&mut self.refused);
+        for slot in &mut self.slots {
+            if let Place::Home(connection) = std::mem::replace(&mut slot.place, Place::Free) {
+                connections.push(connection);
+            }
+        }
+        connections
+    }
+
+    /// Whether a shutdown has nothing more to wait for.
+    fn is_done(&self, waiting: &Waiting) -> bool {
+        self.listener.is_none()
+            && self.free.len() == self.slots.len()
+            && self.newcomers.is_empty()
+            && self.refused.is_empty()
+            && waiting.is_empty()
+    }
+
+    /// Takes a connection out to be driven.
+    fn take(&mut self, token: usize, ready: Ready) -> Option<Box<Connection>> {
+        let slot = self.slot(token)?;
+        match std::mem::replace(&mut slot.place, Place::Away) {
+            Place::Home(connection) => {
+                slot.idle_since = 0;
+                Some(connection)
+            }
+            Place::Away => {
+                slot.missed = slot.missed.with(ready);
+                None
+            }
+            Place::Free => {
+                slot.place = Place::Free;
+                None
+            }
+        }
+    }
+
+    fn slot(&mut self, token: usize) -> Option<&mut Slot> {
+        self.slots.get_mut(token & ((1 << HALF) - 1)).filter(|slot| slot.generation == token >> HALF)
+    }
+
+    /// A connection was driven, and waits for something; without one it is over.
+    pub(crate) fn settle(&mut self, token: usize, connection: Option<Box<Connection>>, next: Next, waiting: &Waiting) {
+        let now = self.shared.clock.now();
+        let Some(connection) = connection.filter(|_| next != Next::Close) else {
+            self.vacate(token);
+            return;
+        };
+        let index = token & ((1 << HALF) - 1);
+        let slot = &mut self.slots[index];
+        let (deadline, idle) = match next {
+            Next::Wait(deadline) => (deadline, false),
+            Next::Idle(deadline) => (deadline, true),
+            Next::Thread { fresh } => {
+                if let Err(connection) = waiting.push(connection, fresh, now) {
+                    self.refused.push(connection);
+                }
+                return;
+            }
+            Next::Again | Next::Close => {
+                self.later.push(token);
+                (u64::MAX, false)
+            }
+        };
+        slot.place = Place::Home(connection);
+        slot.idle_since = if idle { now } else { 0 };
+        self.wheel.set(&mut slot.timer, token, deadline);
+        let missed = std::mem::replace(&mut slot.missed, Ready::NONE);
+        if missed != Ready::NONE {
+            self.ready.push_back((token, missed));
+        }
+    }
+
+    /// A place is free; who waits for one gets it.
+    fn vacate(&mut self, token: usize) {
+        let index = token & ((1 << HALF) - 1);
+        let slot = &mut self.slots[index];
+        slot.place = Place::Free;
+        slot.generation = (slot.generation + 1) & ((1 << (HALF - 1)) - 1);
+        slot.missed = Ready::NONE;
+        slot.idle_since = 0;
+        slot.timer = Timer::new();
+        self.free.push(index);
+        self.shared.counts.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some((stream, peer, _)) = self.newcomers.pop_front() {
+            self.enter(stream, peer);
+        }
+    }
+
+    /// Waits for events, deadlines and messages.
+    fn turn(&mut self, waiting: &Waiting) {
+        let now = self.shared.clock.now();
+        let at_once = !self.later.is_empty() || (self.acceptable && self.accept_at <= now);
+        let newcomer = self.newcomers.front().map(|(_, _, since)| since + millis(self.shared.config.pending_timeout));
+        let accept = (self.acceptable && self.listener.is_some()).then_some(self.accept_at);
+        let until = [self.wheel.next(), newcomer, accept, waiting.next(), Some(self.stop_at).filter(|&at| at != u64::MAX)];
+        let timeout = match until.into_iter().flatten().min() {
+            _ if at_once => Some(Duration::ZERO),
+            Some(until) => Some(Duration::from_millis(until.saturating_sub(now))),
+            None => None,
+        };
+        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            // It cannot fail for a reason that goes away by itself; to spin on it would be worse than to say so.
+            self.shared.config.errors.write(&format!("server-mio: the poll has failed: {error}\n"));
+            std::thread::sleep(Duration::from_millis(BACK_OFF));
+        }
+        let now = self.shared.clock.advance();
+        let mut woken = false;
+        for event in &self.events {
+            match event.token() {
+                WAKER => woken = true,
+                LISTENER => self.acceptable = true,
+                Token(token) => {
+                    let mut ready = Ready::NONE;
+                    if event.is_readable() {
+                        ready = ready.with(Ready::READ);
+                    }
+                    if event.is_writable() {
+                        ready = ready.with(Ready::WRITE);
+                    }
+                    if event.is_read_closed() {
+                        ready = ready.with(Ready::FINISHED);
+                    }
+                    if event.is_error() || (event.is_write_closed() && event.is_read_closed()) {
+                        ready = ready.with(Ready::GONE);
+                    }
+                    self.ready.push_back((token, ready));
+                }
+            }
+        }
+        if woken {
+            self.read_messages(waiting, now);
+        }
+        self.ready.extend(self.later.drain(..).map(|token| (token, Ready::NONE)));
+        self.expire(now);
+    }
+
+    fn read_messages(&mut self, waiting: &Waiting, now: u64) {
+        let mut messages = std::mem::take(&mut self.messages);
+        self.inbox.take(&mut messages);
+        for message in messages.drain(..) {
+            match message {
+                Message::Returned(token, connection, next) => self.settle(token, connection, next, waiting),
+                Message::Woken(token) => self.ready.push_back((token, Ready::NONE)),
+                Message::Look => {}
+                Message::Shutdown => self.shut_down(now),
+            }
+        }
+        self.messages = messages;
+    }
+
+    /// What is due: connections, newcomers, the end of a shutdown.
+    fn expire(&mut self, now: u64) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(now, &mut due);
+        for (tick, token) in due.drain(..) {
+            let index = token & ((1 << HALF) - 1);
+            if let Some(slot) = self.slots.get_mut(index).filter(|slot| slot.generation == token >> HALF)
+                && self.wheel.is_due(&mut slot.timer, (tick, token), now)
+                && matches!(slot.place, Place::Home(_))
+            {
+                self.ready.push_back((token, Ready::DEADLINE));
+            }
+        }
+        self.due = due;
+        let patience = millis(self.shared.config.pending_timeout);
+        while self.newcomers.front().is_some_and(|(_, _, since)| since + patience <= now) {
+            if let Some((stream, peer, _)) = self.newcomers.pop_front() {
+                self.refuse(stream, peer);
+            }
+        }
+        self.stopped |= self.stop_at <= now;
+    }
+
+    // ---- Accepting
+
+    fn accept(&mut self, now: u64) {
+        if !self.acceptable || self.accept_at > now {
+            return;
+        }
+        for _ in 0..ACCEPTS {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok((stream, peer)) => self.admit(stream, peer, now),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.acceptable = false;
+                    if self.shared.is_draining() {
+                        // All who had come were let in.
+                        self.listener = None;
+                    }
+                    return;
+                }
+                Err(error) if is_exhaustion(&error) => {
+                    self.turn_one_away();
+                    self.accept_at = now + BACK_OFF;
+                    return;
+                }
+                // Somebody has come and gone: not a fault of the listener (ECONNABORTED and the like).
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// There are no descriptors left: one that was kept for this lets somebody be told.
+    fn turn_one_away(&mut self) {
+        self.reserve = None;
+        if let Some(Ok((stream, _))) = self.listener.as_ref().map(LoopListener::accept) {
+            self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
+            self.dismiss(&stream);
+        }
+        self.reserve = File::open("/dev/null").ok();
+    }
+
+    /// Tells somebody without keeping the connection.
+    fn dismiss(&self, stream: &Stream) {
+        self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+        let server = self.shared.config.server_header.as_deref();
+        let mut out = Vec::new();
+        response::reject(&mut out, Reject::Overload, false, server, &mut Date::new(), self.shared.clock.second());
+        // What has come is read first, because data that is not would make the close a reset. All best effort.
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write(&out);
+        let _ = stream.shutdown_write();
+    }
+
+    fn admit(&mut self, stream: Stream, peer: Peer, now: u64) {
+        let shared = self.shared.clone();
+        let config = &shared.config;
+        self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
+        if config.verify_peer.as_ref().is_some_and(|verify| !verify(&peer)) {
+            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let full = self.shared.counts.open.load(Ordering::Relaxed) >= config.max_connections;
+        if !full || self.shed() {
+            self.enter(stream, peer);
+        } else if self.newcomers.len() < config.max_pending {
+            self.newcomers.push_back((stream, peer, now));
+        } else {
+            self.refuse(stream, peer);
+        }
+    }
+
+    /// Closes the connection that has been idle for longest, if one is idle.
+    fn shed(&mut self) -> bool {
+        let idle = self.slots.iter().enumerate().filter(|(_, slot)| slot.idle_since > 0);
+        let Some((index, slot)) = idle.min_by_key(|(_, slot)| slot.idle_since) else { return false };
+        let token = slot.generation << HALF | index;
+        self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+        // An idle connection has no response, so that nothing of the application is dropped here.
+        drop(self.take(token, Ready::NONE));
+        self.vacate(token);
+        true
+    }
+
+    /// A new connection gets a place.
+    fn enter(&mut self, stream: Stream, peer: Peer) {
+        if let Some(connection) = self.place(stream, peer) {
+            let now = self.shared.clock.now();
+            let draining = self.shared.is_draining();
+            let timeout = if draining { LAST_CALL } else { millis(self.shared.config.head_timeout) };
+            let token = connection.token;
+            let slot = &mut self.slots[token & ((1 << HALF) - 1)];
+            slot.place = Place::Home(connection);
+            slot.idle_since = now;
+            self.wheel.set(&mut slot.timer, token, now + timeout);
+        }
+    }
+
+    /// There is no place for a new connection: it gets one for as long as it takes to tell it so.
+    fn refuse(&mut self, stream: Stream, peer: Peer) {
+        let most = self.shared.config.max_connections + self.shared.config.max_pending;
+        if self.shared.counts.open.load(Ordering::Relaxed) >= most {
+            self.dismiss(&stream);
+        } else if let Some(connection) = self.place(stream, peer) {
+            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+            self.refused.push(connection);
+        }
+    }
+
+    fn place(&mut self, stream: Stream, peer: Peer) -> Option<Box<Connection>> {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                place: Place::Free,
+                missed: Ready::NONE,
+                idle_since: 0,
+                timer: Timer::new(),
+            });
+            self.slots.len() - 1
+        });
+        let token = self.slots[index].generation << HALF | index;
+        let fd = stream.as_fd().as_raw_fd();
+        if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::READABLE) {
+            if let Some(on_error) = &self.shared.config.on_error {
+                on_error(&peer, &error);
+            }
+            self.free.push(index);
+            return None;
+        }
+        self.slots[index].place = Place::Away;
+        self.shared.counts.open.fetch_add(1, Ordering::Relaxed);
+        let socket = Socket::new(stream, self.shared.clock.clone());
+        Some(Box::new(Connection::new(token, socket, peer)))
+    }
+
+    // ---- Shutting down
+
+    fn shut_down(&mut self, now: u64) {
+        if self.shared.state() == State::Stopping {
+            self.stopped = true;
+            return;
+        }
+        if self.stop_at != u64::MAX {
+            return;
+        }
+        self.stop_at = now + millis(self.shared.config.shutdown_timeout);
+        // Those who have connected are let in; then nobody any more.
+        self.acceptable = true;
+        self.accept_at = 0;
+        // Each connection looks whether a request has come, and closes if none has.
+        for (index, slot) in self.slots.iter().enumerate() {
+            if matches!(slot.place, Place::Home(_)) {
+                self.ready.push_back((slot.generation << HALF | index, Ready::READ));
+            }
+        }
+    }
+}
+
+/// Whether accepting failed for want of something that others may give back.
+fn is_exhaustion(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
+}

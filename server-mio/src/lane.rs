@@ -1,0 +1,227 @@
+//! [`Lane`]: a loop with its threads, and the requests that wait for one of them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+
+use mio::{Poll, Registry, Waker};
+
+use crate::clock::millis;
+use crate::connection::{Connection, Next, Ready};
+use crate::event_loop::{Core, Job, WAKER};
+use crate::gateway::panicked;
+use crate::handoff::{Handoff, Summons};
+use crate::inbox::{Inbox, Message};
+use crate::server::Shared;
+use crate::transport::LoopListener;
+use crate::worker::Worker;
+
+/// One event loop, handed on among its threads.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    index: usize,
+    core: Mutex<Core>,
+    pub(crate) handoff: Handoff,
+    pub(crate) inbox: Arc<Inbox>,
+    registry: Arc<Registry>,
+    waiting: Waiting,
+    shared: Arc<Shared>,
+}
+
+impl Lane {
+    pub(crate) fn new(index: usize, listener: LoopListener, threads: usize, shared: Arc<Shared>) -> io::Result<Arc<Self>> {
+        let poll = Poll::new()?;
+        let inbox = Arc::new(Inbox::new(Waker::new(poll.registry(), WAKER)?));
+        let core = Core::new(poll, listener, inbox.clone(), shared.clone())?;
+        let registry = Arc::new(core.registry()?);
+        let waiting = Waiting::new(shared.config.max_pending, millis(shared.config.pending_timeout));
+        let handoff = Handoff::new(threads);
+        Ok(Arc::new(Self { index, core: Mutex::new(core), handoff, inbox, registry, waiting, shared }))
+    }
+
+    /// Wakes a thread that should lead, or makes one.
+    pub(crate) fn summon(self: &Arc<Self>) -> Summons {
+        let summons = self.handoff.summon();
+        if summons == Summons::Spawn {
+            let lane = self.clone();
+            let thread = thread::Builder::new().name(format!("server-mio {}", self.index));
+            if let Err(error) = thread.spawn(move || lane.run()) {
+                self.handoff.leave();
+                self.shared.config.errors.write(&format!("server-mio: no thread could be made: {error}\n"));
+            }
+        }
+        summons
+    }
+
+    /// The life of a thread.
+    fn run(self: &Arc<Self>) {
+        let mut worker = Worker::new(self.index, self.shared.clone(), self.inbox.clone(), self.registry.clone());
+        while self.handoff.stand_by() {
+            if let Some(core) = self.try_lock() {
+                self.handoff.take_over();
+                self.lead(core, &mut worker);
+            }
+        }
+    }
+
+    /// To be called by threads that are ready to lead, and by no others.
+    fn try_lock(&self) -> Option<MutexGuard<'_, Core>> {
+        match self.core.try_lock() {
+            Ok(core) => Some(core),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Leads until the loop ends, or was taken over.
+    fn lead<'l>(&'l self, mut core: MutexGuard<'l, Core>, worker: &mut Worker) {
+        loop {
+            let Some(job) = core.next(&self.waiting, || !self.handoff.is_last()) else {
+                let rest = core.clear();
+                drop(core);
+                // Bodies that are cut short are closed like others; outside of the lock, as they are the application's.
+                rest.into_iter().for_each(|mut connection| connection.give_up(worker));
+                self.handoff.end();
+                self.shared.doze.wake();
+                return;
+            };
+            let ticket = self.handoff.depart();
+            drop(core);
+            self.shared.doze.wake();
+            let may_block = !self.handoff.is_last();
+            let (token, connection, next) = drive(worker, job, may_block);
+            let Some(back) = self.try_lock() else {
+                self.inbox.send(Message::Returned(token, connection, next));
+                match self.help(worker) {
+                    Some(back) => {
+                        self.handoff.arrive(ticket);
+                        core = back;
+                        continue;
+                    }
+                    None => return,
+                }
+            };
+            core = back;
+            self.handoff.arrive(ticket);
+            core.settle(token, connection, next, &self.waiting);
+        }
+    }
+
+    /// A detached thread drives requests that wait for one. It may find the loop free meanwhile, and then leads it.
+    fn help(&self, worker: &mut Worker) -> Option<MutexGuard<'_, Core>> {
+        while let Some(connection) = self.waiting.pop() {
+            let (token, connection, next) = drive(worker, Job::Drive(connection, Ready::NONE), true);
+            self.inbox.send(Message::Returned(token, connection, next));
+            if let Some(core) = self.try_lock() {
+                return Some(core);
+            }
+        }
+        self.handoff.rejoin();
+        if !self.waiting.is_empty() {
+            // One was queued when this thread was still counted as busy: the leader may take it now.
+            self.inbox.send(Message::Look);
+        }
+        None
+    }
+}
+
+/// Drives a connection. Whatever happens in it, the thread survives, and the connection is given back or is over.
+fn drive(worker: &mut Worker, job: Job, may_block: bool) -> (usize, Option<Box<Connection>>, Next) {
+    let (mut connection, ready) = match job {
+        Job::Drive(connection, ready) => (connection, Some(ready)),
+        Job::Overload(connection) => (connection, None),
+    };
+    let token = connection.token;
+    let next = catch_unwind(AssertUnwindSafe(|| match ready {
+        Some(ready) => connection.drive(worker, ready, may_block),
+        None => connection.overload(worker),
+    }));
+    let next = next.unwrap_or_else(|panic| {
+        // What the application does is caught where it is called; this is a hook's panic, or a fault here.
+        worker.shared.config.errors.write(&format!("server-mio: {}\n", panicked(&*panic)));
+        Next::Close
+    });
+    if next == Next::Close {
+        // Closed here, without the lock.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(connection)));
+        return (token, None, next);
+    }
+    (token, Some(connection), next)
+}
+
+/// Requests that wait for a thread, because all are in the application. Those that can still be refused are bounded in
+/// number and time; the others are responses that have begun, at most one for each connection.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    queue: Mutex<VecDeque<Entry>>,
+    length: AtomicUsize,
+    most: usize,
+    patience: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    connection: Box<Connection>,
+    fresh: bool,
+    since: u64,
+}
+
+impl Waiting {
+    const fn new(most: usize, patience: u64) -> Self {
+        Self { queue: Mutex::new(VecDeque::new()), length: AtomicUsize::new(0), most, patience }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, VecDeque<Entry>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody waits; without the lock.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length.load(Ordering::SeqCst) == 0
+    }
+
+    /// Queues a connection. It comes back if it is `fresh` and too many wait.
+    pub(crate) fn push(&self, connection: Box<Connection>, fresh: bool, now: u64) -> Result<(), Box<Connection>> {
+        let mut queue = self.queue();
+        if fresh && queue.iter().filter(|entry| entry.fresh).count() >= self.most {
+            return Err(connection);
+        }
+        queue.push_back(Entry { connection, fresh, since: now });
+        self.length.store(queue.len(), Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Takes the one that waits for longest.
+    pub(crate) fn pop(&self) -> Option<Box<Connection>> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut queue = self.queue();
+        let entry = queue.pop_front();
+        self.length.store(queue.len(), Ordering::SeqCst);
+        entry.map(|entry| entry.connection)
+    }
+
+    /// Takes one that has waited too long.
+    pub(crate) fn expired(&self, now: u64) -> Option<Box<Connection>> {
+        if self.is_empty() {
+            return None;
+        }
+        let mut queue = self.queue();
+        let index = queue.iter().position(|entry| entry.fresh && entry.since + self.patience <= now)?;
+        let entry = queue.remove(index);
+        self.length.store(queue.len(), Ordering::SeqCst);
+        entry.map(|entry| entry.connection)
+    }
+
+    /// When the next one will have waited too long.
+    pub(crate) fn next(&self) -> Option<u64> {
+        if self.is_empty() {
+            return None;
+        }
+        self.queue().iter().find(|entry| entry.fresh).map(|entry| entry.since + self.patience)
+    }
+}

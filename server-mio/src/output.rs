@@ -1,0 +1,155 @@
+//! [`Output`]: what is to be sent, and was not taken by the connection yet.
+
+use std::io::{self, IoSlice};
+
+use gateway_spec::Bytes;
+
+use crate::h1::response::chunk_size;
+use crate::transport::Stream;
+
+/// Blocks up to this size are copied behind what waits before them; a larger one is sent from its own memory.
+const COPY: usize = 16 * 1024;
+
+/// Bytes to be sent: heads and small blocks in one buffer, then at most one large block, then what ends it.
+///
+/// It never grows beyond that: nobody asks a body for the next block, and no request is answered, while a large block
+/// or a full buffer waits (see [`is_full`](Self::is_full)).
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    pub(crate) front: Vec<u8>,
+    /// How much of `front` was sent.
+    sent: usize,
+    block: Bytes,
+    back: &'static [u8],
+    /// How many bytes were sent ever.
+    pub(crate) total: u64,
+}
+
+impl Output {
+    /// Whether nothing waits.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.sent == self.front.len() && self.block.is_empty() && self.back.is_empty()
+    }
+
+    /// Whether what waits should be sent before more is made (the high-water mark).
+    pub(crate) const fn is_full(&self) -> bool {
+        !self.block.is_empty() || !self.back.is_empty() || self.front.len() - self.sent >= 2 * COPY
+    }
+
+    /// Queues a block of the body, as a chunk or as it is. Only if nothing large waits.
+    pub(crate) fn block(&mut self, block: Bytes, chunked: bool, last: bool) {
+        debug_assert!(self.block.is_empty() && self.back.is_empty(), "one large block at a time");
+        if chunked {
+            chunk_size(&mut self.front, block.len());
+        }
+        let back: &[u8] = match (chunked, last) {
+            (true, true) => b"\r\n0\r\n\r\n",
+            (true, false) => b"\r\n",
+            (false, _) => b"",
+        };
+        if block.len() <= COPY {
+            self.front.extend_from_slice(&block);
+            self.front.extend_from_slice(back);
+        } else {
+            self.block = block;
+            self.back = back;
+        }
+    }
+
+    /// As [`block`](Self::block), of bytes that are only borrowed.
+    pub(crate) fn copy(&mut self, block: &[u8], chunked: bool) {
+        debug_assert!(self.block.is_empty() && self.back.is_empty(), "one large block at a time");
+        if chunked {
+            chunk_size(&mut self.front, block.len());
+        }
+        self.front.extend_from_slice(block);
+        if chunked {
+            self.front.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Sends until all is sent or the connection takes no more: how much it took, and whether that was all.
+    ///
+    /// # Errors
+    /// Those of the connection, but not that it would block.
+    pub(crate) fn flush(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {
+        let mut total = 0;
+        while !self.is_empty() {
+            let result = if self.block.is_empty() && self.back.is_empty() {
+                stream.write(&self.front[self.sent..])
+            } else {
+                stream.write_vectored(&[
+                    IoSlice::new(&self.front[self.sent..]),
+                    IoSlice::new(&self.block),
+                    IoSlice::new(self.back),
+                ])
+            };
+            match result {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    total += n;
+                    self.total += n as u64;
+                    self.advance(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((total, false)),
+                Err(error) => return Err(error),
+            }
+        }
+        self.front.clear();
+        self.sent = 0;
+        Ok((total, true))
+    }
+
+    fn advance(&mut self, sent: usize) {
+        let front = sent.min(self.front.len() - self.sent);
+        self.sent += front;
+        let block = (sent - front).min(self.block.len());
+        if block == self.block.len() {
+            // Dropped as soon as it is sent: its memory may be the application's.
+            self.block = Bytes::new();
+        } else {
+            self.block = self.block.split_off(block);
+        }
+        self.back = &self.back[sent - front - block..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However the connection takes it, it gets every byte once and in order.
+        #[test]
+        fn every_byte_once(
+            front in 0usize..50, size in prop_oneof![1usize..20, Just(COPY), Just(COPY + 1), Just(COPY + 99)],
+            chunked in any::<bool>(), last in any::<bool>(), steps in proptest::collection::vec(1usize..9000, 1..40),
+        ) {
+            let mut output = Output::default();
+            output.front = vec![b'f'; front];
+            let block: Vec<u8> = (0..size).map(|i| i as u8).collect();
+            output.block(block.clone().into(), chunked, last);
+            let mut expected = vec![b'f'; front];
+            if chunked {
+                expected.extend_from_slice(format!("{size:x}\r\n").as_bytes());
+            }
+            expected.extend_from_slice(&block);
+            match (chunked, last) {
+                (true, true) => expected.extend_from_slice(b"\r\n0\r\n\r\n"),
+                (true, false) => expected.extend_from_slice(b"\r\n"),
+                _ => {}
+            }
+            let mut taken = Vec::new();
+            for step in steps.into_iter().chain([usize::MAX]) {
+                let waiting = [&output.front[output.sent..], &output.block, output.back].concat();
+                let step = step.min(waiting.len());
+                taken.extend_from_slice(&waiting[..step]);
+                output.advance(step);
+            }
+            prop_assert!(output.is_empty());
+            prop_assert_eq!(taken, expected);
+        }
+    }
+}

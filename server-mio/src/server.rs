@@ -1,0 +1,297 @@
+//! [`Server`]: binds, starts the loops, watches over them, and ends.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use gateway_spec::{Application, ServerInfo};
+
+use crate::clock::Clock;
+use crate::handoff::{Doze, Summons};
+use crate::hooks::Stats;
+use crate::inbox::Message;
+use crate::lane::Lane;
+use crate::transport::{Listener, LocalAddr};
+use crate::Config;
+
+/// How often the monitor looks whether an application blocks.
+const TICK: Duration = Duration::from_millis(1);
+/// How often it looks while applications block, so that a loop stands still for a shorter time.
+const FAST_TICK: Duration = Duration::from_micros(300);
+/// For how many ticks after a hand-off it looks more often, and after how many quiet ones it sleeps.
+const FAST_TICKS: u32 = 300;
+const QUIET_TICKS: u32 = 50;
+
+/// A server that is bound, and serves when it is told to.
+///
+/// ```no_run
+/// use gateway_spec::{Environ, Error, StartResponse, Status};
+///
+/// fn app(_: &mut Environ, start_response: &mut dyn StartResponse) -> Result<&'static str, Error> {
+///     start_response.start(Status::OK, &[("Content-Type", "text/plain")])?;
+///     Ok("Hello, World!")
+/// }
+///
+/// server_mio::Server::bind("127.0.0.1:8000")?.serve(app)
+/// # ; Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    address: LocalAddr,
+    config: Config,
+    handle: Handle,
+}
+
+/// Stops a server, and asks how it is. Any number of them, in any thread.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Control>);
+
+/// What a handle and the server share.
+#[derive(Debug, Default)]
+struct Control {
+    state: AtomicU8,
+    running: OnceLock<(Arc<Shared>, Vec<Arc<Lane>>)>,
+}
+
+/// How far a server is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum State {
+    Running,
+    /// What has begun is finished.
+    Draining,
+    /// What has begun is cut.
+    Stopping,
+}
+
+/// What all loops and threads of a server share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) info: ServerInfo,
+    pub(crate) app: Box<dyn Application>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) counts: Counts,
+    pub(crate) doze: Doze,
+    control: Arc<Control>,
+}
+
+/// Counts for [`Stats`].
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) open: AtomicUsize,
+    pub(crate) refused: AtomicU64,
+    /// One for each loop, so that they do not wait for each other's caches.
+    pub(crate) requests: Box<[Count]>,
+}
+
+/// A count in a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Count(pub(crate) AtomicU64);
+
+impl Shared {
+    pub(crate) fn state(&self) -> State {
+        self.control.state()
+    }
+
+    /// Whether connections should not be kept.
+    #[inline]
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state() != State::Running
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("config", &self.config).field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    fn state(&self) -> State {
+        match self.state.load(Ordering::Relaxed) {
+            0 => State::Running,
+            1 => State::Draining,
+            _ => State::Stopping,
+        }
+    }
+}
+
+impl Server {
+    /// Listens on an address, with the defaults of [`Config`].
+    ///
+    /// # Errors
+    /// As [`Config::bind`].
+    pub fn bind(address: &str) -> io::Result<Self> {
+        Config::default().bind(address)
+    }
+
+    /// Uses a listener that is there already, with the defaults of [`Config`].
+    ///
+    /// # Errors
+    /// As [`Config::from_listener`].
+    pub fn from_listener(listener: impl Into<Listener>) -> io::Result<Self> {
+        Config::default().from_listener(listener)
+    }
+
+    /// The defaults, to be changed before binding.
+    #[must_use]
+    pub fn builder() -> Config {
+        Config::default()
+    }
+
+    pub(crate) fn new(listener: Listener, config: Config) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address, config, handle: Handle(Arc::default()) })
+    }
+
+    /// Where it listens: with the port that was chosen, if port 0 was asked for.
+    #[must_use]
+    pub const fn local_addr(&self) -> &LocalAddr {
+        &self.address
+    }
+
+    /// A handle to stop it with.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Serves an application until it is [shut down](Handle::shutdown).
+    ///
+    /// # Errors
+    /// Those of the system when the loops are made. What goes wrong on a connection is not one.
+    pub fn serve(self, app: impl Application + 'static) -> io::Result<()> {
+        let Self { listener, address, config, handle } = self;
+        let listeners = listener.split(config.threads)?;
+        let threads = config.max_threads.div_ceil(config.threads);
+        let counts = Counts {
+            accepted: AtomicU64::new(0),
+            open: AtomicUsize::new(0),
+            refused: AtomicU64::new(0),
+            requests: (0..config.threads).map(|_| Count::default()).collect(),
+        };
+        let shared = Arc::new(Shared {
+            info: server_info(&config, &address),
+            app: Box::new(app),
+            clock: Arc::new(Clock::new()),
+            counts,
+            doze: Doze::default(),
+            control: handle.0.clone(),
+            config,
+        });
+        let lanes = listeners.into_iter().enumerate();
+        let lanes = lanes.map(|(index, listener)| Lane::new(index, listener, threads, shared.clone()));
+        let lanes = lanes.collect::<io::Result<Vec<_>>>()?;
+        for lane in &lanes {
+            // One to lead, one to stand by.
+            lane.summon();
+            lane.summon();
+        }
+        // A handle that was used before: the loops have to know.
+        if handle.0.running.set((shared.clone(), lanes.clone())).is_ok() && shared.is_draining() {
+            handle.notify();
+        }
+        watch(&shared, &lanes);
+        // Threads that are in the application have as long as a shutdown may take, and are left alone then.
+        let patience = if shared.state() == State::Stopping { Duration::ZERO } else { shared.config.shutdown_timeout };
+        let end = Instant::now() + patience;
+        for lane in &lanes {
+            lane.handoff.wait_until_empty(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100)));
+        }
+        drop(listener);
+        Ok(())
+    }
+}
+
+/// The monitor: has each loop handed on whose leader has been in the application for a tick.
+fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
+    shared.doze.register();
+    let mut seen: Vec<(u64, bool)> = lanes.iter().map(|lane| lane.handoff.look()).collect();
+    let (mut quiet, mut fast) = (0, 0);
+    while !lanes.iter().all(|lane| lane.handoff.has_ended()) {
+        shared.clock.advance();
+        let mut busy = false;
+        for (lane, seen) in lanes.iter().zip(&mut seen) {
+            let now = lane.handoff.look();
+            let driving = now.1;
+            if driving && now == *seen && lane.summon() != Summons::Full {
+                fast = FAST_TICKS;
+            }
+            busy |= driving || now != *seen;
+            *seen = now;
+        }
+        quiet = if busy { 0 } else { quiet + 1 };
+        if quiet > QUIET_TICKS {
+            let same = || lanes.iter().zip(&seen).all(|(lane, seen)| lane.handoff.look() == *seen);
+            shared.doze.sleep(|| !same() || lanes.iter().any(|lane| lane.handoff.has_ended()));
+            quiet = 0;
+        } else if fast > 0 {
+            fast -= 1;
+            thread::park_timeout(FAST_TICK);
+        } else {
+            thread::park_timeout(TICK);
+        }
+    }
+}
+
+/// What is the same for all requests.
+fn server_info(config: &Config, address: &LocalAddr) -> ServerInfo {
+    let (name, port) = match address {
+        // An address that stands for all of them names no host.
+        LocalAddr::Tcp(addr) if addr.ip().is_unspecified() => ("localhost".to_owned(), addr.port().to_string()),
+        LocalAddr::Tcp(addr) if addr.is_ipv6() => (format!("[{}]", addr.ip()), addr.port().to_string()),
+        LocalAddr::Tcp(addr) => (addr.ip().to_string(), addr.port().to_string()),
+        LocalAddr::Unix(_) => ("localhost".to_owned(), config.url_scheme.default_port().to_owned()),
+    };
+    let software = match &config.server_header {
+        Some(header) => header.clone(),
+        None => concat!("server-mio/", env!("CARGO_PKG_VERSION")).to_owned(),
+    };
+    let name = config.server_name.clone().unwrap_or(name);
+    let port = config.server_port.clone().unwrap_or(port);
+    let mut info = ServerInfo::new(name, port, software);
+    info.url_scheme = config.url_scheme;
+    info.variables = config.variables.clone();
+    info.errors = config.errors.clone();
+    info
+}
+
+impl Handle {
+    /// Ends the server gracefully: nobody is let in any more, idle connections are closed, requests that have begun are
+    /// answered. What takes longer than [`shutdown_timeout`](Config::shutdown_timeout) is cut.
+    pub fn shutdown(&self) {
+        self.0.state.fetch_max(1, Ordering::SeqCst);
+        self.notify();
+    }
+
+    /// Ends the server now: connections are cut. A thread that is in the application is left to itself.
+    pub fn stop(&self) {
+        self.0.state.fetch_max(2, Ordering::SeqCst);
+        self.notify();
+    }
+
+    /// Counts since the server began.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let Some((shared, lanes)) = self.0.running.get() else { return Stats::default() };
+        let counts = &shared.counts;
+        Stats {
+            accepted: counts.accepted.load(Ordering::Relaxed),
+            open: counts.open.load(Ordering::Relaxed),
+            requests: counts.requests.iter().map(|count| count.0.load(Ordering::Relaxed)).sum(),
+            refused: counts.refused.load(Ordering::Relaxed),
+            threads: lanes.iter().map(|lane| lane.handoff.count()).sum(),
+        }
+    }
+
+    fn notify(&self) {
+        if let Some((_, lanes)) = self.0.running.get() {
+            lanes.iter().for_each(|lane| lane.inbox.send(Message::Shutdown));
+        }
+    }
+}

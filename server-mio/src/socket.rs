@@ -1,0 +1,56 @@
+//! [`Socket`]: the part of a connection that others may hold: the stream, and the questions an application may ask.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock::{Clock, Pace, Patience};
+use crate::transport::{Direction, Stream};
+
+/// A connection's stream, shared by the loop, the input of the request and whoever asks whether the client has gone.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) stream: Stream,
+    pub(crate) clock: Arc<Clock>,
+    /// When the application should have answered, in milliseconds; zero if never.
+    deadline: AtomicU64,
+}
+
+impl Socket {
+    pub(crate) const fn new(stream: Stream, clock: Arc<Clock>) -> Self {
+        Self { stream, clock, deadline: AtomicU64::new(0) }
+    }
+
+    /// Sets what [`deadline`](gateway_spec::Connection::deadline) says; zero is never.
+    pub(crate) fn set_deadline(&self, deadline: u64) {
+        self.deadline.store(deadline, Ordering::Relaxed);
+    }
+
+    /// Blocks until the stream is ready.
+    ///
+    /// # Errors
+    /// [`TimedOut`](io::ErrorKind::TimedOut) when patience ends before.
+    pub(crate) fn wait(&self, direction: Direction, pace: &Pace, patience: Patience) -> io::Result<()> {
+        let deadline = pace.deadline(patience);
+        let left = self.clock.instant(deadline).saturating_duration_since(Instant::now());
+        if self.stream.wait(direction, left)? {
+            self.clock.advance();
+            return Ok(());
+        }
+        Err(io::ErrorKind::TimedOut.into())
+    }
+}
+
+impl gateway_spec::Connection for Socket {
+    fn client_gone(&self) -> bool {
+        self.stream.is_gone()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.deadline.load(Ordering::Relaxed) {
+            0 => None,
+            deadline => Some(self.clock.instant(deadline)),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! [`Worker`]: what a thread brings along to drive connections.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use gateway_spec::Peer;
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use crate::clock::Patience;
+use crate::h1::date::Date;
+use crate::h1::head::Limits;
+use crate::inbox::Inbox;
+use crate::input::patience;
+use crate::server::Shared;
+use crate::socket::Socket;
+
+/// The size of a read buffer.
+pub(crate) const BUFFER: usize = 16 * 1024;
+/// How many buffers of a kind a thread keeps for connections to come.
+const KEPT: usize = 64;
+
+/// A thread's date, buffers and settings. Buffers live here while connections idle, so that a busy loop uses the same few,
+/// and those are in the cache.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    lane: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) inbox: Arc<Inbox>,
+    registry: Arc<Registry>,
+    pub(crate) limits: Limits,
+    pub(crate) write_patience: Patience,
+    pub(crate) date: Date,
+    /// For reading.
+    pub(crate) buffers: Vec<Vec<u8>>,
+    /// For collecting bodies of requests.
+    pub(crate) bodies: Vec<Vec<u8>>,
+    /// For writing.
+    pub(crate) outs: Vec<Vec<u8>>,
+    /// For heads that can still be replaced.
+    pub(crate) heads: Vec<Vec<u8>>,
+}
+
+impl Worker {
+    pub(crate) fn new(lane: usize, shared: Arc<Shared>, inbox: Arc<Inbox>, registry: Arc<Registry>) -> Self {
+        let config = &shared.config;
+        Self {
+            lane,
+            limits: config.head_limits(),
+            write_patience: patience(config, config.write_timeout),
+            date: Date::new(),
+            buffers: Vec::new(),
+            bodies: Vec::new(),
+            outs: Vec::new(),
+            heads: Vec::new(),
+            shared,
+            inbox,
+            registry,
+        }
+    }
+
+    /// Takes buffers that are not needed any more. One that had to grow is not kept.
+    pub(crate) fn take_back(&mut self, buffer: Vec<u8>, out: Vec<u8>) {
+        if (1..=2 * BUFFER).contains(&buffer.capacity()) && self.buffers.len() < KEPT {
+            self.buffers.push(buffer);
+        }
+        if (1..=4 * BUFFER).contains(&out.capacity()) && self.outs.len() < KEPT {
+            self.outs.push(out);
+        }
+    }
+
+    /// Takes back what a body was collected in.
+    pub(crate) fn take_body(&mut self, body: Vec<u8>) {
+        if (1..=4 * BUFFER).contains(&body.capacity()) && self.bodies.len() < KEPT {
+            self.bodies.push(body);
+        }
+    }
+
+    pub(crate) fn count_request(&self) {
+        self.shared.counts.requests[self.lane].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Asks for events when a connection takes more. Most connections never need it.
+    pub(crate) fn watch_writes(&self, socket: &Socket, token: usize) -> io::Result<()> {
+        let fd = socket.stream.as_fd().as_raw_fd();
+        self.registry.reregister(&mut SourceFd(&fd), Token(token), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Tells whoever runs the server of what went wrong on a connection.
+    pub(crate) fn report(&self, peer: &Peer, error: &io::Error) {
+        if let Some(on_error) = &self.shared.config.on_error {
+            on_error(peer, error);
+        }
+    }
+}
