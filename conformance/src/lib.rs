@@ -6,6 +6,7 @@ pub mod client;
 pub mod fixtures;
 pub mod harness;
 pub mod inprocess;
+pub mod lint;
 pub mod probe;
 pub mod reply;
 pub mod suite;
