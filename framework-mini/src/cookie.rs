@@ -146,19 +146,25 @@ impl Cookie {
         self
     }
 
-    /// The value of a `Set-Cookie` header.
+    /// The value of a `Set-Cookie` header in the answer to a request.
     ///
     /// # Errors
     /// [`CookieError`], if it could not arrive as it is.
     pub fn to_header(&self, environ: &Environ<'_>) -> Result<String, CookieError> {
+        let script_name = environ.script_name();
+        let mount = gateway_spec::percent_encode_path(script_name.as_bytes());
+        self.render(&mount, environ.url_scheme() == Scheme::Https)
+    }
+
+    /// [`to_header`](Self::to_header), with what counts of the request: where the application is mounted, encoded, and
+    /// whether it came by https.
+    pub(crate) fn render(&self, mount: &str, https: bool) -> Result<String, CookieError> {
         if !is_token(self.name.as_bytes()) {
             return Err(CookieError::Name(self.name.clone()));
         }
         let bad =
             |text: &str| text.chars().find(|&c| !matches!(c, '!' | '#'..='+' | '-'..=':' | '<'..='[' | ']'..='~'));
-        let script_name = environ.script_name();
-        let mount = gateway_spec::percent_encode_path(script_name.as_bytes());
-        let path = self.path.as_deref().unwrap_or(if mount.is_empty() { "/" } else { &mount });
+        let path = self.path.as_deref().unwrap_or(if mount.is_empty() { "/" } else { mount });
         // A path may have a comma, but what ends an attribute is the same.
         let path_bad = path.chars().find(|&c| !matches!(c, '!'..=':' | '<'..='~'));
         if let Some(character) = bad(&self.value).or(path_bad).or_else(|| bad(self.domain.as_deref()?)) {
@@ -184,7 +190,7 @@ impl Cookie {
         if self.http_only {
             header.push_str("; HttpOnly");
         }
-        if self.secure.unwrap_or(environ.url_scheme() == Scheme::Https) || self.same_site == SameSite::None {
+        if self.secure.unwrap_or(https) || self.same_site == SameSite::None {
             header.push_str("; Secure");
         }
         Ok(header)

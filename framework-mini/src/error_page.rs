@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use gateway_spec::Environ;
 
 use crate::html::escape;
+use crate::middleware::{RequestId, printable};
 use crate::negotiate::prefers;
 use crate::{Error, Html, IntoResponse, Request, Response};
 
@@ -42,8 +43,9 @@ pub(crate) fn log(environ: &Environ<'_>, error: &Error) {
     if error.status().code() < 500 && error.source().is_none() {
         return;
     }
-    let line = format!("{} {}: {error:?}", environ.method(), environ.path_info().to_string_lossy());
-    environ.errors().write(&format!("{}\n", crate::middleware::printable(&line, 4096)));
+    let id = environ.extensions().get().map(|RequestId(id)| format!("[{id}] ")).unwrap_or_default();
+    let line = format!("{id}{} {}: {error:?}", environ.method(), environ.path_info().to_string_lossy());
+    environ.errors().write(&format!("{}\n", printable(&line, 4096)));
     environ.errors().flush();
 }
 

@@ -37,6 +37,8 @@ pub use file::File;
 pub use handler::{Arguments, Callable, Handler, Needs};
 pub use html::escape;
 pub use media_type::of_name as media_type;
+#[cfg(feature = "sessions")]
+pub use middleware::Session;
 pub use negotiate::prefers;
 pub use redirect::Redirect;
 pub use request::{BodyReader, Request};

@@ -149,12 +149,15 @@ impl Validators {
     /// ```
     #[must_use]
     pub fn evaluate(&self, environ: &Environ<'_>) -> Conditions {
-        let method = environ.method();
+        self.evaluate_by(environ.method(), |name| environ.header(name).map(|value| value.to_latin1().into_owned()))
+    }
+
+    /// [`evaluate`](Self::evaluate), of header fields that were taken from the request.
+    pub(crate) fn evaluate_by(&self, method: &str, field: impl Fn(&str) -> Option<String>) -> Conditions {
         if matches!(method, "CONNECT" | "OPTIONS" | "TRACE") {
             return Conditions::Hold; // H1-COND-04
         }
         let read = matches!(method, "GET" | "HEAD");
-        let field = |name: &str| environ.header(name).map(|value| value.to_latin1().into_owned());
         let date = |name: &str| seconds(httpdate::parse_http_date(&field(name)?).ok()?);
         let modified = self.last_modified.and_then(seconds);
 

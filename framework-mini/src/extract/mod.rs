@@ -26,10 +26,10 @@ use crate::{BodyReader, Cookies, Error, Needs, Request, Urls};
 /// | [`Form<T>`](crate::Form), [`Fields`] | a form as a type of yours, as names and values | 415, 422, 413 |
 /// | [`Json<T>`](crate::Json) | a JSON document as a type of yours | 415, 400, 422, 413 |
 /// | `String`, `Vec<u8>`, [`Bytes`] | the body | 400, 413 |
-/// | [`BodyReader`], [`Multipart`](crate::Multipart) | the body as a stream | 413, 415 |
+/// | [`BodyReader`], `Multipart` (feature `multipart`) | the body as a stream | 413, 415 |
 /// | [`State<S>`](State) | the state of the application | does not compile |
 /// | [`Cookies`], [`Headers`], [`Urls`] | see there | |
-/// | [`Session`](crate::Session) | see there | 500 without the middleware |
+/// | `Session` (feature `sessions`) | what is remembered of the visitor | 500 without the middleware |
 /// | `Result<T, Error>` | any of these, or why it cannot be had | |
 ///
 /// A type of yours can be one too: see [`Request`].
@@ -153,6 +153,14 @@ impl<S> FromRequest<S> for Cookies {
 impl<S> FromRequest<S> for Urls {
     fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
         Ok(request.urls())
+    }
+}
+
+#[cfg(feature = "sessions")]
+impl<S> FromRequest<S> for crate::Session {
+    fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
+        let session = request.environ().extensions().get::<Self>().cloned();
+        session.ok_or_else(|| Error::internal("there is no session: put middleware::Sessions around the application"))
     }
 }
 

@@ -1,0 +1,181 @@
+//! [`AccessLog`]: one line for each response, written when it is over.
+
+use std::fmt::Write as _;
+use std::time::{Instant, SystemTime};
+
+use gateway_spec::{Application, Body, Bytes, Environ, Error, Errors, StartResponse};
+
+use super::{Content, Filter, Interest, RequestId, ResponseHead, filter, printable};
+
+/// How much of each text that a client chose goes into a line, in bytes.
+const TEXT: usize = 2048;
+
+/// Writes a line for each response when it is over: with its status, bytes and time.
+///
+/// In the combined format, with the time in milliseconds and the request id at the end, or in JSON. What clients write
+/// is escaped, so that nobody writes lines of their own (F09). Of a file that the server sends by itself the bytes and
+/// the time are those of the hand-over; the servers' own `on_response` knows better.
+#[derive(Clone, Debug)]
+pub struct AccessLog<A> {
+    application: A,
+    sink: Option<Errors>,
+    json: bool,
+}
+
+impl<A> AccessLog<A> {
+    /// Logs to the errors stream of the server, in the combined format.
+    pub const fn new(application: A) -> Self {
+        Self { application, sink: None, json: false }
+    }
+
+    /// Logs to a function, which is given a whole line with its end.
+    #[must_use]
+    pub fn to(mut self, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.sink = Some(Errors::new(sink));
+        self
+    }
+
+    /// Logs objects of JSON.
+    #[must_use]
+    pub const fn json(mut self) -> Self {
+        self.json = true;
+        self
+    }
+}
+
+impl<A: Application> Application for AccessLog<A> {
+    fn call(&self, environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<Body, Error> {
+        let text = |name: &str| environ.header(name).map(|value| value.to_string_lossy().into_owned());
+        let line = Line {
+            sink: self.sink.clone().unwrap_or_else(|| environ.errors().clone()),
+            json: self.json,
+            began: Instant::now(),
+            remote_addr: environ.remote_addr().to_owned(),
+            request: format!("{} {} {}", environ.method(), environ.request_uri(), environ.version().as_str()),
+            referer: text("referer"),
+            user_agent: text("user-agent"),
+            id: environ.extensions().get().map(|RequestId(id)| id.clone()),
+            status: None,
+            bytes: 0,
+            whole: false,
+        };
+        filter(&self.application, environ, start_response, line)
+    }
+}
+
+/// A line that is written when it is dropped.
+struct Line {
+    sink: Errors,
+    json: bool,
+    began: Instant,
+    remote_addr: String,
+    request: String,
+    referer: Option<String>,
+    user_agent: Option<String>,
+    id: Option<String>,
+    status: Option<u16>,
+    bytes: u64,
+    whole: bool,
+}
+
+impl Filter for Line {
+    fn head(&mut self, head: &mut ResponseHead, content: &Content<'_>) -> Result<Interest, Error> {
+        self.status = Some(head.status.code());
+        // Made further inside, for all that the line can know.
+        self.id = self.id.take().or_else(|| head.get("X-Request-Id").map(str::to_owned));
+        Ok(match content {
+            Content::File(length) => {
+                (self.bytes, self.whole) = (*length, true);
+                Interest::Head
+            }
+            _ => Interest::Blocks,
+        })
+    }
+
+    fn block(&mut self, block: Bytes) -> Result<Bytes, Error> {
+        self.bytes += block.len() as u64;
+        Ok(block)
+    }
+
+    fn end(&mut self) -> Result<Bytes, Error> {
+        self.whole = true;
+        Ok(Bytes::new())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let milliseconds = self.began.elapsed().as_secs_f64() * 1000.0;
+        let mut line = String::with_capacity(200);
+        if self.json {
+            self.write_json(&mut line, milliseconds);
+        } else {
+            self.write_combined(&mut line, milliseconds);
+        }
+        line.push('\n');
+        self.sink.write(&line);
+    }
+}
+
+impl Line {
+    fn write_combined(&self, line: &mut String, milliseconds: f64) {
+        // Quotes would end the field for whoever reads it.
+        let quoted = |text: &str| printable(&text.replace('\\', "\\\\").replace('"', "\\\""), TEXT);
+        let optional = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), quoted);
+        let status = self.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+        let cut = if self.whole { "" } else { " cut" };
+        let _ = write!(
+            line,
+            "{} - - [{}] \"{}\" {status} {} \"{}\" \"{}\" {milliseconds:.1}ms {}{cut}",
+            printable(&self.remote_addr, 64),
+            clf_date(SystemTime::now()),
+            quoted(&self.request),
+            self.bytes,
+            optional(&self.referer),
+            optional(&self.user_agent),
+            optional(&self.id),
+        );
+    }
+
+    fn write_json(&self, line: &mut String, milliseconds: f64) {
+        let mut field = |name: &str, text: Option<&str>| {
+            if let Some(text) = text {
+                let _ = write!(line, "\"{name}\":{},", crate::error_page::json_string(&printable(text, TEXT)));
+            }
+        };
+        let time = httpdate::fmt_http_date(SystemTime::now());
+        field("time", Some(&time));
+        field("remote_addr", Some(&self.remote_addr));
+        field("request", Some(&self.request));
+        field("referer", self.referer.as_deref());
+        field("user_agent", self.user_agent.as_deref());
+        field("id", self.id.as_deref());
+        line.insert(0, '{');
+        if let Some(status) = self.status {
+            let _ = write!(line, "\"status\":{status},");
+        }
+        let _ = write!(line, "\"bytes\":{},\"ms\":{milliseconds:.1},\"whole\":{}}}", self.bytes, self.whole);
+    }
+}
+
+/// `06/Nov/1994:08:49:37 +0000`, of `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn clf_date(time: SystemTime) -> String {
+    let date = httpdate::fmt_http_date(time);
+    match date.split(' ').collect::<Vec<_>>()[..] {
+        [_, day, month, year, clock, _] => format!("{day}/{month}/{year}:{clock} +0000"),
+        _ => date,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
+        assert_eq!(clf_date(time), "06/Nov/1994:08:49:37 +0000");
+    }
+}

@@ -1,0 +1,360 @@
+//! [`Filter`]: what a middleware does to a response, and [`filter()`], which does the rest.
+//!
+//! Between the application and the server it is a small server of its own: it holds the head until the first bytes, so
+//! that a filter sees the one that counts, whether the application started early, late, or again (GW-MW-09).
+//!
+//! ```text
+//!                start, start again             bytes or end
+//!   application ───────────────────► head held ──────────────► Filter::head ──► server
+//!               ──── blocks, writes ─────────────────────────► Filter::block ─► server
+//! ```
+
+use std::io::{self, Write};
+use std::mem;
+use std::task::Waker;
+
+use gateway_spec::{Application, Blocks, Body, Bytes, Calls, Environ, Error, StartResponse, Status};
+
+use super::merge_vary;
+
+/// What a middleware does to one response. It is made for each request and dropped when the response is over, however
+/// it ends.
+pub trait Filter: Send + 'static {
+    /// The head is on its way: the last chance to change it, and the place to say what is to be done with the body.
+    ///
+    /// # Errors
+    /// Any: there is no answer then, but that error.
+    fn head(&mut self, head: &mut ResponseHead, content: &Content<'_>) -> Result<Interest, Error>;
+
+    /// Changes one block; empty is *nothing yet*. A filter that changes lengths removes or corrects `Content-Length`.
+    ///
+    /// # Errors
+    /// Any: the response is cut.
+    fn block(&mut self, block: Bytes) -> Result<Bytes, Error> {
+        Ok(block)
+    }
+
+    /// The body has ended: what is to be sent after it.
+    ///
+    /// # Errors
+    /// Any: the response is cut.
+    fn end(&mut self) -> Result<Bytes, Error> {
+        Ok(Bytes::new())
+    }
+
+    /// The application has failed with an error, which goes on to the server.
+    fn failed(&mut self, error: &Error) {
+        let _ = error;
+    }
+}
+
+/// What a filter wants with the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// Nothing: it goes through as it is, and a file stays a file.
+    Head,
+    /// To see, and perhaps to change, each block.
+    Blocks,
+    /// That it is dropped: the response has none.
+    Drop,
+}
+
+/// What is known of a body when the head goes out.
+#[derive(Clone, Copy, Debug)]
+pub enum Content<'b> {
+    /// All of it.
+    Whole(&'b Bytes),
+    /// It is a file, or a part of one, of this length in bytes.
+    File(u64),
+    /// It comes in blocks.
+    Stream,
+}
+
+/// A status and headers on their way.
+#[derive(Clone, Debug)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: Status,
+    /// Names and values, in order.
+    pub headers: Vec<(String, String)>,
+}
+
+impl ResponseHead {
+    /// The first value of a name, in any letter case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    /// Removes all headers of a name.
+    pub fn remove(&mut self, name: &str) {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+    }
+
+    /// Sets a header, in place of all of this name.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.remove(name);
+        self.add(name, value);
+    }
+
+    /// Adds a header; others of this name stay.
+    pub fn add(&mut self, name: &str, value: impl Into<String>) {
+        self.headers.push((name.to_owned(), value.into()));
+    }
+
+    /// Adds a header unless there is one of this name.
+    pub fn add_default(&mut self, name: &str, value: impl Into<String>) {
+        if self.get(name).is_none() {
+            self.add(name, value);
+        }
+    }
+
+    /// Adds a field name to `Vary`.
+    pub fn add_vary(&mut self, field: &str) {
+        let vary = merge_vary(self.get("Vary"), field);
+        self.set("Vary", vary);
+    }
+}
+
+/// Calls an application and passes its response through a filter.
+///
+/// ```
+/// use framework_mini::middleware::{Content, Filter, Interest, ResponseHead, filter};
+/// use gateway_spec::{Application, Body, Environ, Error, StartResponse};
+///
+/// /// Adds a header to every response of an application.
+/// struct Powered<A>(A);
+///
+/// impl<A: Application> Application for Powered<A> {
+///     fn call(&self, environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<Body, Error> {
+///         filter(&self.0, environ, start_response, PoweredBy)
+///     }
+/// }
+///
+/// struct PoweredBy;
+///
+/// impl Filter for PoweredBy {
+///     fn head(&mut self, head: &mut ResponseHead, _: &Content<'_>) -> Result<Interest, Error> {
+///         head.add("X-Powered-By", "steam");
+///         Ok(Interest::Head)
+///     }
+/// }
+/// ```
+///
+/// # Errors
+/// Those of the application and of the filter.
+pub fn filter<F: Filter>(
+    application: &(impl Application + ?Sized),
+    environ: &mut Environ<'_>,
+    start_response: &mut dyn StartResponse,
+    filter: F,
+) -> Result<Body, Error> {
+    let head_only = environ.method() == "HEAD";
+    let mut state = State { filter, calls: Calls::new(), phase: Phase::Open(None), head_only };
+    let called = application.call(environ, &mut Inner { outer: start_response, state: &mut state });
+    let body = called.inspect_err(|error| state.filter.failed(error))?;
+    // A body that is at hand cannot start again: the head can go out now, and no wrapper is needed.
+    if matches!(state.phase, Phase::Open(Some(_))) {
+        let body = match body.into_block() {
+            Ok(block) => {
+                let interest = state.commit(start_response, &Content::Whole(&block))?;
+                let mut block = state.checked(block)?;
+                state.end()?;
+                if interest == Interest::Blocks {
+                    block = join(state.filter.block(block)?, state.filter.end()?);
+                }
+                return Ok(if interest == Interest::Drop { Body::empty() } else { block.into() });
+            }
+            Err(body) => body,
+        };
+        let body = match body.into_file() {
+            Ok(file) => match state.commit(start_response, &Content::File(file.remaining()))? {
+                Interest::Head => return Ok(file.into()),
+                Interest::Drop => return Ok(Body::empty()),
+                Interest::Blocks => file.into(),
+            },
+            Err(body) => body,
+        };
+        return Ok(Body::from_blocks(Filtered { inner: Some(body), state }));
+    }
+    Ok(Body::from_blocks(Filtered { inner: Some(body), state }))
+}
+
+/// One response on its way through a filter.
+struct State<F> {
+    filter: F,
+    /// The order of calls and the lengths, of the application's side.
+    calls: Calls,
+    phase: Phase,
+    head_only: bool,
+}
+
+enum Phase {
+    /// Nothing went out. The head and the `exc_info` of the last call are held.
+    Open(Option<(ResponseHead, Option<Error>)>),
+    /// The head went out, and this is done with the body.
+    Committed(Interest),
+}
+
+impl<F: Filter> State<F> {
+    /// Lets the filter see the head and sends it on, if that was not done.
+    fn commit(&mut self, outer: &mut dyn StartResponse, content: &Content<'_>) -> Result<Interest, Error> {
+        let (mut head, exc_info) = match &mut self.phase {
+            Phase::Committed(interest) => return Ok(*interest),
+            Phase::Open(held) => held.take().ok_or(gateway_spec::Misuse::NotStarted)?,
+        };
+        let interest = self.filter.head(&mut head, content)?;
+        self.phase = Phase::Committed(interest);
+        let headers: Vec<(&str, &str)> = head.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        outer.start_response(head.status, &headers, exc_info)?;
+        Ok(interest)
+    }
+
+    /// A block as far as the length that the application has declared goes.
+    fn checked(&mut self, mut block: Bytes) -> Result<Bytes, Error> {
+        let length = self.calls.yielded(block.len())?;
+        block.truncate(length);
+        Ok(block)
+    }
+
+    /// The end of the application's body: it must not be shorter than declared. The server cannot tell, if the filter
+    /// changes lengths.
+    fn end(&mut self) -> Result<(), Error> {
+        if self.head_only {
+            self.calls.ignore_length();
+        }
+        Ok(self.calls.end()?)
+    }
+
+    /// A block, from wherever it came, through the filter.
+    fn pass(&mut self, block: Bytes) -> Result<Bytes, Error> {
+        match self.phase {
+            Phase::Committed(Interest::Head) => Ok(block),
+            Phase::Committed(Interest::Blocks) => self.filter.block(block),
+            Phase::Committed(Interest::Drop) | Phase::Open(_) => Ok(Bytes::new()),
+        }
+    }
+}
+
+/// The server's side, as the application sees it.
+struct Inner<'a, F> {
+    outer: &'a mut dyn StartResponse,
+    state: &'a mut State<F>,
+}
+
+impl<F: Filter> StartResponse for Inner<'_, F> {
+    fn start_response(
+        &mut self,
+        status: Status,
+        headers: &[(&str, &str)],
+        exc_info: Option<Error>,
+    ) -> Result<&mut dyn Write, Error> {
+        match &mut self.state.phase {
+            Phase::Open(held) => {
+                // A stand-in for the table, so that the error itself can be passed on with the head.
+                self.state.calls.start(&status, headers, exc_info.as_ref().map(|_| "exc_info".into()))?;
+                let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+                if status.forbids_content() {
+                    self.state.calls.ignore_length();
+                }
+                *held = Some((ResponseHead { status, headers }, exc_info));
+            }
+            // Too late: the server has to know, and gives the error back.
+            Phase::Committed(_) => {
+                self.state.calls.start(&status, headers, exc_info.as_ref().map(|_| "exc_info".into())).err();
+                self.outer.start_response(status, headers, exc_info)?;
+            }
+        }
+        Ok(self)
+    }
+
+    fn writer(&mut self) -> &mut dyn Write {
+        self
+    }
+
+    fn early_hints(&mut self, headers: &[(&str, &str)]) -> Result<(), Error> {
+        self.outer.early_hints(headers)
+    }
+}
+
+impl<F: Filter> Write for Inner<'_, F> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let Self { outer, state } = self;
+        state.calls.written(buffer.len()).map_err(io::Error::other)?;
+        state.commit(*outer, &Content::Stream).map_err(io::Error::other)?;
+        let block = state.pass(Bytes::copy_from_slice(buffer)).map_err(io::Error::other)?;
+        outer.writer().write_all(&block)?;
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.outer.writer().flush()
+    }
+}
+
+/// A body on its way through a filter. It owns the application's body, so that dropping one drops both (GW-MW-08).
+struct Filtered<F> {
+    inner: Option<Body>,
+    state: State<F>,
+}
+
+impl<F: Filter> Filtered<F> {
+    fn step(&mut self, start_response: &mut dyn StartResponse) -> Result<Option<Bytes>, Error> {
+        let Some(inner) = &mut self.inner else { return Ok(None) };
+        let state = &mut self.state;
+        let next = inner.next(&mut Inner { outer: start_response, state });
+        match next.transpose().inspect_err(|error| state.filter.failed(error))? {
+            // Nothing yet: passed on, so that the server can see to others.
+            Some(block) if block.is_empty() => Ok(Some(block)),
+            Some(block) => {
+                let block = state.checked(block)?;
+                if state.commit(start_response, &Content::Stream)? == Interest::Drop {
+                    self.inner = None;
+                    return Ok(None);
+                }
+                Ok(Some(state.pass(block)?))
+            }
+            None => {
+                self.inner = None;
+                state.end()?;
+                let interest = state.commit(start_response, &Content::Whole(&Bytes::new()))?;
+                let last = if interest == Interest::Blocks { state.filter.end()? } else { Bytes::new() };
+                Ok(Some(last).filter(|last| !last.is_empty()))
+            }
+        }
+    }
+}
+
+impl<F: Filter> Blocks for Filtered<F> {
+    fn next(&mut self, start_response: &mut dyn StartResponse) -> Option<Result<Bytes, Error>> {
+        self.step(start_response).inspect_err(|_| self.inner = None).transpose()
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        match (&self.state.phase, &self.inner) {
+            (Phase::Committed(Interest::Head), Some(inner)) => inner.len(),
+            (Phase::Committed(Interest::Head), None) => Some(0),
+            _ => None,
+        }
+    }
+
+    fn set_waker(&mut self, waker: &Waker) {
+        if let Some(inner) = &mut self.inner {
+            inner.set_waker(waker);
+        }
+    }
+}
+
+/// Two blocks as one.
+fn join(mut first: Bytes, second: Bytes) -> Bytes {
+    if second.is_empty() {
+        return first;
+    }
+    if first.is_empty() {
+        return second;
+    }
+    [mem::take(&mut first), second].concat().into()
+}

@@ -1,0 +1,76 @@
+//! [`SecurityHeaders`]: what makes browsers more careful.
+
+use std::time::Duration;
+
+use gateway_spec::{Application, Body, Environ, Error, Scheme, StartResponse};
+
+use super::{Content, Filter, Interest, ResponseHead, filter};
+
+/// Adds the headers that make browsers more careful, unless the application has set them by itself.
+///
+/// By default: `X-Content-Type-Options: nosniff`, `X-Frame-Options: DENY`, `Referrer-Policy: same-origin` and
+/// `Cross-Origin-Opener-Policy: same-origin`.
+#[derive(Clone, Debug)]
+pub struct SecurityHeaders<A> {
+    application: A,
+    headers: Vec<(&'static str, String)>,
+    hsts: Option<String>,
+}
+
+impl<A> SecurityHeaders<A> {
+    /// With the defaults.
+    pub fn new(application: A) -> Self {
+        let defaults = [
+            ("X-Content-Type-Options", "nosniff"),
+            ("X-Frame-Options", "DENY"),
+            ("Referrer-Policy", "same-origin"),
+            ("Cross-Origin-Opener-Policy", "same-origin"),
+        ];
+        let headers = defaults.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
+        Self { application, headers, hsts: None }
+    }
+
+    /// With another value of a header, or one header more.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self = self.without(name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Without a header.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self
+    }
+
+    /// With `Strict-Transport-Security` on requests that came by https: for this time clients use nothing else for this
+    /// host. There is no way back, so begin with an hour.
+    #[must_use]
+    pub fn hsts(mut self, max_age: Duration) -> Self {
+        self.hsts = Some(format!("max-age={}", max_age.as_secs()));
+        self
+    }
+}
+
+impl<A: Application> Application for SecurityHeaders<A> {
+    fn call(&self, environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<Body, Error> {
+        let mut headers = self.headers.clone();
+        if let Some(hsts) = self.hsts.clone().filter(|_| environ.url_scheme() == Scheme::Https) {
+            headers.push(("Strict-Transport-Security", hsts));
+        }
+        filter(&self.application, environ, start_response, Defaults(headers))
+    }
+}
+
+struct Defaults(Vec<(&'static str, String)>);
+
+impl Filter for Defaults {
+    fn head(&mut self, head: &mut ResponseHead, _: &Content<'_>) -> Result<Interest, Error> {
+        for (name, value) in self.0.drain(..) {
+            head.add_default(name, value);
+        }
+        Ok(Interest::Head)
+    }
+}

@@ -1,0 +1,135 @@
+//! Compression: for whom, of what, and what it says about it.
+#![cfg(feature = "gzip")]
+
+#[path = "../src/testing.rs"]
+mod testing;
+
+use std::io::Read;
+
+use flate2::read::GzDecoder;
+use framework_mini::middleware::{ConditionalGet, Gzip};
+use framework_mini::{App, Event, IntoResponse, Response, Site, Sse, Status, Stream};
+use testing::{TestRequest, TestResponse};
+
+fn text() -> String {
+    "all work and no play ".repeat(200)
+}
+
+fn noise() -> Vec<u8> {
+    // A generator of pseudo-random octets: nothing gets smaller.
+    let mut state = 1u64;
+    let next = move |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        u8::try_from(state >> 56).unwrap()
+    };
+    (0..4096).map(next).collect()
+}
+
+fn with_type(body: impl IntoResponse, content_type: &'static str) -> Response {
+    body.into_response().with_header("Content-Type", content_type)
+}
+
+fn site() -> Gzip<Site<()>> {
+    let site = App::new(())
+        .get("/text", || text().into_response().with_header("ETag", "\"v1\""))
+        .get("/small", || "small")
+        .get("/noise", || with_type(noise(), "text/plain"))
+        .get("/image", || with_type(vec![0u8; 4096], "image/png"))
+        .get("/svg", || with_type(vec![b' '; 4096], "image/svg+xml; charset=utf-8"))
+        .get("/done", || text().into_response().with_header("Content-Encoding", "br"))
+        .get("/fixed", || text().into_response().with_header("Cache-Control", "no-transform, max-age=1"))
+        .get("/vary", || text().into_response().with_header("Vary", "Cookie"))
+        .get("/star", || text().into_response().with_header("Vary", "*"))
+        .get("/part", || (Status::PARTIAL_CONTENT, text()))
+        .get("/not", || Status::NOT_MODIFIED.into_response().with_header("ETag", "\"v1\""))
+        .get("/stream", || with_type(Stream((0..100).map(|n| format!("line {n}\n"))), "text/csv"))
+        .get("/events", || Sse([Event::data("1"), Event::data("2"), Event::data("3")]))
+        .build()
+        .unwrap();
+    Gzip::new(site)
+}
+
+fn get(path: &str, encoding: &str) -> TestResponse {
+    TestRequest::get(path).header("Accept-Encoding", encoding).send(&site())
+}
+
+fn unpacked(response: &TestResponse) -> String {
+    let mut text = String::new();
+    GzDecoder::new(&*response.bytes()).read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn what_is_compressed() {
+    let response = get("/text", "gzip");
+    assert_eq!(unpacked(&response), text());
+    for (name, value) in [
+        ("Content-Encoding", Some("gzip")),
+        ("Vary", Some("Accept-Encoding")),
+        ("ETag", Some("W/\"v1\"")),
+        ("Content-Length", Some(&*response.bytes().len().to_string())),
+    ] {
+        assert_eq!(response.header(name), value, "{name}");
+    }
+    assert_eq!(get("/svg", "gzip").header("Content-Encoding"), Some("gzip"));
+    // For whom it is not: the same variants, so the same Vary.
+    for encoding in ["", "br", "gzip;q=0", "identity"] {
+        let plain = get("/text", encoding);
+        assert_eq!((plain.text(), plain.header("Content-Encoding")), (text(), None), "{encoding}");
+        assert_eq!((plain.header("Vary"), plain.header("ETag")), (Some("Accept-Encoding"), Some("\"v1\"")));
+    }
+    assert_eq!(get("/vary", "gzip").all("Vary"), ["Cookie, Accept-Encoding"]);
+    assert_eq!(get("/star", "gzip").all("Vary"), ["*"]);
+    let not = get("/not", "gzip");
+    assert_eq!((not.header("Vary"), not.header("ETag")), (Some("Accept-Encoding"), Some("W/\"v1\"")));
+}
+
+#[test]
+fn what_is_left_alone() {
+    for path in ["/small", "/image", "/done", "/fixed", "/part"] {
+        let (with, without) = (get(path, "gzip"), get(path, "identity"));
+        assert_eq!((with.bytes(), with.headers), (without.bytes(), without.headers), "{path}");
+    }
+    let noise_ = get("/noise", "gzip");
+    assert_eq!((noise_.bytes(), noise_.header("Content-Encoding")), (noise(), None));
+}
+
+/// The head of HEAD is that of GET, as far as it can be known.
+#[test]
+fn head() {
+    let mut request = TestRequest::get("/text").header("Accept-Encoding", "gzip");
+    request.method = "HEAD".into();
+    let response = request.send(&site());
+    assert_eq!((response.header("Content-Encoding"), response.header("Content-Length")), (Some("gzip"), None));
+    assert_eq!((response.header("ETag"), response.bytes().len()), (Some("W/\"v1\""), 0));
+}
+
+/// Each block comes out before the next goes in.
+#[test]
+fn streams_are_not_held_back() {
+    let response = get("/stream", "gzip");
+    assert_eq!(unpacked(&response), (0..100).map(|n| format!("line {n}\n")).collect::<String>());
+    assert_eq!(response.header("Content-Length"), None);
+    assert_eq!(response.blocks.len(), 101);
+    let events = get("/events", "gzip");
+    assert_eq!(events.blocks.len(), 4);
+    let mut first = Vec::new();
+    // The decoder complains that it is not at the end, but it has the first event.
+    GzDecoder::new(&*events.blocks[0]).read_to_end(&mut first).unwrap_err();
+    assert_eq!(first, b"data: 1\n\n");
+}
+
+#[test]
+fn conditional_inside_and_out() {
+    let site = App::new(()).get("/", text).build().unwrap();
+    let site = Gzip::new(ConditionalGet::new(site));
+    let get =
+        |etag: &str| TestRequest::get("/").header("Accept-Encoding", "gzip").header("If-None-Match", etag).send(&site);
+    let etag = get("\"none\"").header("ETag").unwrap().to_owned();
+    let again = get(&etag);
+    assert_eq!(
+        (again.code(), again.header("ETag"), again.header("Vary")),
+        (304, Some(&*etag), Some("Accept-Encoding"))
+    );
+    assert_eq!(again.header("Content-Encoding"), None);
+}
