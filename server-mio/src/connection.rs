@@ -324,6 +324,10 @@ impl Connection {
         let mut state = body.lock();
         let taken = state.push(self.socket.clock.now(), rest);
         let whole = state.is_whole() || state.fault().is_some();
+        if whole {
+            // There is nothing to be continued (H1-CONT-03).
+            state.forget_continue();
+        }
         drop(state);
         self.taken = head.length + taken;
         self.phase = Phase::Body(head.framing);

@@ -241,9 +241,11 @@ impl Core {
         slot.idle_since = 0;
         slot.timer = Timer::new();
         self.free.push(index);
-        self.shared.counts.open.fetch_sub(1, Ordering::Relaxed);
-        if let Some((stream, peer, _)) = self.newcomers.pop_front() {
-            self.enter(stream, peer);
+        self.shared.counts.open.fetch_sub(1, Ordering::SeqCst);
+        if !self.newcomers.is_empty() {
+            self.let_in();
+        } else if self.shared.counts.newcomers.load(Ordering::SeqCst) > 0 {
+            self.shared.tell_others(&self.inbox, || Message::Look);
         }
     }
 
@@ -304,7 +306,10 @@ impl Core {
             match message {
                 Message::Returned(token, connection, next) => self.settle(token, connection, next, waiting),
                 Message::Woken(token) => self.ready.push_back((token, Ready::NONE)),
-                Message::Look => {}
+                Message::Look => self.let_in(),
+                Message::Shed => {
+                    self.shed();
+                }
                 Message::Shutdown => self.shut_down(now),
             }
         }
@@ -327,7 +332,7 @@ impl Core {
         self.due = due;
         let patience = millis(self.shared.config.pending_timeout);
         while self.newcomers.front().is_some_and(|(_, _, since)| since + patience <= now) {
-            if let Some((stream, peer, _)) = self.newcomers.pop_front() {
+            if let Some((stream, peer)) = self.next_newcomer() {
                 self.refuse(stream, peer);
             }
         }
@@ -393,14 +398,34 @@ impl Core {
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let full = self.shared.counts.open.load(Ordering::Relaxed) >= config.max_connections;
-        if !full || self.shed() {
+        if self.newcomers.is_empty() && shared.counts.open_one(config.max_connections) {
             self.enter(stream, peer);
         } else if self.newcomers.len() < config.max_pending {
             self.newcomers.push_back((stream, peer, now));
+            shared.counts.newcomers.fetch_add(1, Ordering::SeqCst);
+            if !self.shed() {
+                // Perhaps somebody idles in another loop.
+                shared.tell_others(&self.inbox, || Message::Shed);
+            }
+            self.let_in();
         } else {
             self.refuse(stream, peer);
         }
+    }
+
+    /// Lets newcomers in while there are places.
+    fn let_in(&mut self) {
+        while !self.newcomers.is_empty() && self.shared.counts.open_one(self.shared.config.max_connections) {
+            if let Some((stream, peer)) = self.next_newcomer() {
+                self.enter(stream, peer);
+            }
+        }
+    }
+
+    fn next_newcomer(&mut self) -> Option<(Stream, Peer)> {
+        let (stream, peer, _) = self.newcomers.pop_front()?;
+        self.shared.counts.newcomers.fetch_sub(1, Ordering::SeqCst);
+        Some((stream, peer))
     }
 
     /// Closes the connection that has been idle for longest, if one is idle.
@@ -415,24 +440,22 @@ impl Core {
         true
     }
 
-    /// A new connection gets a place.
+    /// A new connection, which was counted, gets a place.
     fn enter(&mut self, stream: Stream, peer: Peer) {
-        if let Some(connection) = self.place(stream, peer) {
-            let now = self.shared.clock.now();
-            let draining = self.shared.is_draining();
-            let timeout = if draining { LAST_CALL } else { millis(self.shared.config.head_timeout) };
-            let token = connection.token;
-            let slot = &mut self.slots[token & ((1 << HALF) - 1)];
-            slot.place = Place::Home(connection);
-            slot.idle_since = now;
-            self.wheel.set(&mut slot.timer, token, now + timeout);
-        }
+        let Some(connection) = self.place(stream, peer) else { return };
+        let now = self.shared.clock.now();
+        let timeout = if self.shared.is_draining() { LAST_CALL } else { millis(self.shared.config.head_timeout) };
+        let token = connection.token;
+        let slot = &mut self.slots[token & ((1 << HALF) - 1)];
+        slot.place = Place::Home(connection);
+        slot.idle_since = now;
+        self.wheel.set(&mut slot.timer, token, now + timeout);
     }
 
     /// There is no place for a new connection: it gets one for as long as it takes to tell it so.
     fn refuse(&mut self, stream: Stream, peer: Peer) {
         let most = self.shared.config.max_connections + self.shared.config.max_pending;
-        if self.shared.counts.open.load(Ordering::Relaxed) >= most {
+        if !self.shared.counts.open_one(most) {
             self.dismiss(&stream);
         } else if let Some(connection) = self.place(stream, peer) {
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
@@ -440,6 +463,7 @@ impl Core {
         }
     }
 
+    /// Makes a connection, which was counted.
     fn place(&mut self, stream: Stream, peer: Peer) -> Option<Box<Connection>> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
@@ -458,10 +482,10 @@ impl Core {
                 on_error(&peer, &error);
             }
             self.free.push(index);
+            self.shared.counts.open.fetch_sub(1, Ordering::SeqCst);
             return None;
         }
         self.slots[index].place = Place::Away;
-        self.shared.counts.open.fetch_add(1, Ordering::Relaxed);
         let socket = Socket::new(stream, self.shared.clock.clone());
         Some(Box::new(Connection::new(token, socket, peer)))
     }

@@ -13,8 +13,10 @@ pub(crate) enum Message {
     Returned(usize, Option<Box<Connection>>, Next),
     /// The body of this connection has something.
     Woken(usize),
-    /// A thread has become free while requests wait for one.
+    /// A thread has become free while requests wait for one, or a place while newcomers wait for one.
     Look,
+    /// Newcomers of another loop need places: an idle connection should go.
+    Shed,
     /// The server's state has changed.
     Shutdown,
 }

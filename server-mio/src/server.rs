@@ -12,7 +12,7 @@ use gateway_spec::{Application, ServerInfo};
 use crate::clock::Clock;
 use crate::handoff::{Doze, Summons};
 use crate::hooks::Stats;
-use crate::inbox::Message;
+use crate::inbox::{Inbox, Message};
 use crate::lane::Lane;
 use crate::transport::{Listener, LocalAddr};
 use crate::Config;
@@ -75,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     pub(crate) counts: Counts,
     pub(crate) doze: Doze,
+    /// Of all loops, so that each can reach the others.
+    pub(crate) inboxes: OnceLock<Vec<Arc<Inbox>>>,
     control: Arc<Control>,
 }
 
@@ -84,6 +86,8 @@ pub(crate) struct Counts {
     pub(crate) accepted: AtomicU64,
     pub(crate) open: AtomicUsize,
     pub(crate) refused: AtomicU64,
+    /// New connections that wait for a place.
+    pub(crate) newcomers: AtomicUsize,
     /// One for each loop, so that they do not wait for each other's caches.
     pub(crate) requests: Box<[Count]>,
 }
@@ -93,7 +97,20 @@ pub(crate) struct Counts {
 #[repr(align(128))]
 pub(crate) struct Count(pub(crate) AtomicU64);
 
+impl Counts {
+    /// Counts one more open connection, unless there are `most`.
+    pub(crate) fn open_one(&self, most: usize) -> bool {
+        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| (open < most).then_some(open + 1)).is_ok()
+    }
+}
+
 impl Shared {
+    /// Says something to all loops but one.
+    pub(crate) fn tell_others(&self, me: &Arc<Inbox>, message: impl Fn() -> Message) {
+        let inboxes = self.inboxes.get().map_or(&[][..], Vec::as_slice);
+        inboxes.iter().filter(|inbox| !Arc::ptr_eq(inbox, me)).for_each(|inbox| inbox.send(message()));
+    }
+
     pub(crate) fn state(&self) -> State {
         self.control.state()
     }
@@ -173,6 +190,7 @@ impl Server {
             accepted: AtomicU64::new(0),
             open: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            newcomers: AtomicUsize::new(0),
             requests: (0..config.threads).map(|_| Count::default()).collect(),
         };
         let shared = Arc::new(Shared {
@@ -181,12 +199,15 @@ impl Server {
             clock: Arc::new(Clock::new()),
             counts,
             doze: Doze::default(),
+            inboxes: OnceLock::new(),
             control: handle.0.clone(),
             config,
         });
         let lanes = listeners.into_iter().enumerate();
         let lanes = lanes.map(|(index, listener)| Lane::new(index, listener, threads, shared.clone()));
         let lanes = lanes.collect::<io::Result<Vec<_>>>()?;
+        // Set once, before anybody asks.
+        let _ = shared.inboxes.set(lanes.iter().map(|lane| lane.inbox.clone()).collect());
         for lane in &lanes {
             // One to lead, one to stand by.
             lane.summon();
