@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use gateway_spec::{Application, Connection, Environ, Input, Request, ServerInfo, Source, Version};
+use gateway_spec::{Application, Connection, Environ, Field, Input, Request, ServerInfo, Source, Version};
 
 use crate::clock::milliseconds;
 use crate::gateway::{Asked, Outcome, Response};
 use crate::h1::Reject;
-use crate::h1::date::DateCache;
+use crate::h1::date::{Add, DateCache};
 use crate::h1::framing::Framing;
 use crate::h1::head::{self, Fields, Head, Limits};
 use crate::h1::response::{Own, write_reject};
@@ -74,6 +74,7 @@ pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffe
         // A pointer of another type to the same wire; made once, as environs borrow it.
         questions: Arc::clone(wire) as Arc<dyn Connection>,
         served: 0,
+        fields: Fields::default(),
         head_until: None,
     };
     let result = connection.run();
@@ -89,6 +90,7 @@ struct Link<'c> {
     source: Arc<BodySource>,
     questions: Arc<dyn Connection>,
     served: u64,
+    fields: Fields,
     /// When the head that has begun must be whole, by the coarse clock.
     head_until: Option<u64>,
 }
@@ -112,7 +114,7 @@ impl Link<'_> {
             body: config.max_body,
         };
         loop {
-            let mut fields = Fields::new();
+            let mut fields = self.fields.take();
             let next =
                 match head::parse(&self.buffers.input[self.buffers.start..self.buffers.end], &limits, &mut fields) {
                     Ok(Some(head)) => {
@@ -132,6 +134,7 @@ impl Link<'_> {
                                 last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
                             },
                         )?;
+                        self.fields.put_back(fields);
                         self.served += 1;
                         self.head_until = None;
                         self.take(taken, next.1);
@@ -223,9 +226,9 @@ impl Link<'_> {
     fn refuse(&mut self, reject: Reject) -> io::Result<Next> {
         let head_request = self.buffers.input[self.buffers.start..self.buffers.end].starts_with(b"HEAD ");
         let started = Instant::now();
-        let date = self.buffers.date.at(self.wire.clock.unix());
         let server = self.wire.config.server_header.as_deref();
-        let own = Own { head_request, version: Version::Http11, keep: false, date, server };
+        let lines = self.buffers.date.lines(self.wire.clock.unix(), server, Add::BOTH);
+        let own = Own { head_request, version: Version::Http11, keep: false, lines };
         self.buffers.output.clear();
         let bytes = write_reject(&mut self.buffers.output, reject, &own);
         let result = self.wire.write(&[&self.buffers.output]);
@@ -238,7 +241,7 @@ impl Link<'_> {
 /// What one exchange works on.
 struct Parts<'p, 'b> {
     head: &'p Head<'b>,
-    fields: &'p Fields<'b>,
+    fields: &'p [Field<'b>],
     /// What has arrived behind the head.
     rest: &'p [u8],
     output: &'p mut Vec<u8>,
@@ -263,7 +266,7 @@ fn exchange(
     request.path = head.path;
     request.query_string = head.query_string;
     request.version = head.version;
-    request.headers = parts.fields.as_slice();
+    request.headers = parts.fields;
     request.host = head.host;
     request.connection = Some(questions);
     let has_body = head.framing != Framing::None;
@@ -284,12 +287,14 @@ fn exchange(
         more_to_come: !has_body && !parts.rest.is_empty(),
     };
     let input = if has_body { Input::new(Arc::clone(source) as Arc<dyn Source>) } else { Input::empty() };
-    let environ = Environ::new(&request, input);
+    let mut environ = Environ::new(&request, input);
     // Only this thread writes it.
     wire.requests.store(wire.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     wire.begin_app();
-    let response = Response::new(wire, has_body.then_some(&*source), parts.date, parts.output, asked);
-    let (outcome, keep, lost) = response.run(service.application, environ);
+    let mut response = Response::new(wire, has_body.then_some(&*source), parts.date, parts.output, asked);
+    let result = response.call(service.application, &mut environ);
+    drop(environ);
+    let (outcome, keep, lost) = response.send(result);
     if let Some(started) = started {
         report(wire, Some(&request), started, outcome);
     }

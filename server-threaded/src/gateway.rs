@@ -13,7 +13,7 @@ use gateway_spec::{
 };
 
 use crate::h1::Reject;
-use crate::h1::date::DateCache;
+use crate::h1::date::{Add, DateCache};
 use crate::h1::response::{self, Ending, Facts, Framing};
 use crate::input::{BodySource, Remainder};
 use crate::wire::Wire;
@@ -40,8 +40,7 @@ pub(crate) struct Response<'c> {
     calls: Calls,
     code: u16,
     declared: Option<u64>,
-    adds_date: bool,
-    adds_server: bool,
+    add: Add,
     /// Set when the head goes out.
     framing: Option<Framing>,
     /// Whether the connection can live on after this response.
@@ -91,8 +90,7 @@ impl<'c> Response<'c> {
             calls: Calls::new(),
             code: 0,
             declared: None,
-            adds_date: true,
-            adds_server: true,
+            add: Add::BOTH,
             framing: None,
             keep: asked.keep,
             more_to_come: asked.more_to_come,
@@ -102,17 +100,16 @@ impl<'c> Response<'c> {
         }
     }
 
-    /// Calls the application and sends its answer, or one of the server's own.
-    pub(crate) fn run(
-        mut self,
-        application: &dyn Application,
-        mut environ: Environ<'_>,
-    ) -> (Outcome, bool, Option<io::Error>) {
-        let result = guarded(|| application.call(&mut environ, &mut self));
-        drop(environ); // an input that was not taken is not needed any more
+    /// Calls the application.
+    pub(crate) fn call(&mut self, application: &dyn Application, environ: &mut Environ<'_>) -> Result<Body, Error> {
+        let result = guarded(|| application.call(environ, self));
         self.called = true;
-        let result = result.and_then(|body| self.send_body(body));
-        if let Err(error) = result {
+        result
+    }
+
+    /// Sends what the application returned; the environ is gone by now, and its input unless it was taken.
+    pub(crate) fn send(mut self, result: Result<Body, Error>) -> (Outcome, bool, Option<io::Error>) {
+        if let Err(error) = result.and_then(|body| self.send_body(body)) {
             self.fail(&*error);
         }
         let Self { keep, lost, outcome, framing, .. } = self;
@@ -286,8 +283,7 @@ impl<'c> Response<'c> {
             code: self.code,
             version: self.version,
             keep: self.keep,
-            date: self.adds_date.then(|| self.date.at(self.wire.clock.unix())),
-            server: self.wire.config.server_header.as_deref().filter(|_| self.adds_server),
+            lines: self.date.lines(self.wire.clock.unix(), self.wire.config.server_header.as_deref(), self.add),
         };
         response::finish_head(self.out, &ending);
     }
@@ -387,10 +383,9 @@ impl<'c> Response<'c> {
         self.framing = Some(Framing::NoContent);
         self.settle_input();
         self.keep &= may_keep && !self.wire.is_closing();
-        let date = self.date.at(self.wire.clock.unix());
         let server = self.wire.config.server_header.as_deref();
-        let own =
-            response::Own { head_request: self.head_request, version: self.version, keep: self.keep, date, server };
+        let lines = self.date.lines(self.wire.clock.unix(), server, Add::BOTH);
+        let own = response::Own { head_request: self.head_request, version: self.version, keep: self.keep, lines };
         self.outcome.bytes = response::write_reject(self.out, reject, &own);
         self.push();
     }
@@ -412,7 +407,7 @@ impl StartResponse for Response<'_> {
         let head: Head<'_> = self.calls.start(&status, headers, exc_info)?;
         self.code = status.code();
         self.declared = head.content_length();
-        (self.adds_date, self.adds_server) = (!head.has_date(), !head.has_server());
+        self.add = Add { date: !head.has_date(), server: !head.has_server() };
         self.out.clear();
         response::write_head(self.out, &head);
         if self.is_without_content() {

@@ -12,7 +12,7 @@ use gateway_spec::Version;
 
 use crate::clock::{Clock, milliseconds};
 use crate::h1::Reject;
-use crate::h1::date::imf_fixdate;
+use crate::h1::date::{Add, DateCache};
 use crate::h1::response::{Own, write_reject};
 use crate::server::State;
 use crate::transport::Stream;
@@ -66,8 +66,9 @@ impl Refused {
     /// Says no to a connection, without waiting for it.
     pub(crate) fn add(&self, stream: Stream, clock: &Clock, server: Option<&str>, linger: Duration, most: usize) {
         let mut response = Vec::new();
-        let date = imf_fixdate(clock.unix());
-        let own = Own { head_request: false, version: Version::Http11, keep: false, date: &date, server };
+        let mut date = DateCache::new();
+        let lines = date.lines(clock.unix(), server, Add::BOTH);
+        let own = Own { head_request: false, version: Version::Http11, keep: false, lines };
         write_reject(&mut response, Reject::BUSY, &own);
         // A few hundred bytes fit into the buffer of a new socket; if not, the client has gone.
         if !stream.try_write(&response).is_ok_and(|sent| sent == response.len()) {

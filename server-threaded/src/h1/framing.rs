@@ -49,6 +49,7 @@ impl<'b> Framer<'b> {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         // By length first: most names are done after one comparison of numbers.
         match field.name.len() {
+            0 => Err(Reject::bad_request("A field has no name.")),
             4 if is("host") => once(&mut self.host, field.value, "There are two Host fields."),
             6 if is("expect") => {
                 let continues = field.value.eq_ignore_ascii_case(b"100-continue") && self.expectation.is_none();

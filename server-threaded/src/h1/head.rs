@@ -14,7 +14,7 @@ use super::framing::{Framer, Framing};
 /// How many empty lines before a request line are skipped (H1-PARSE-05). Old clients send one after a body.
 const MAX_BLANK_LINES: usize = 4;
 
-/// How many fields have a place on the stack. Browsers send a dozen; for more, one allocation.
+/// How many fields are parsed without an allocation. Browsers send a dozen.
 const FIELDS: usize = 32;
 
 /// What a head may grow to.
@@ -46,32 +46,27 @@ pub(crate) struct Head<'b> {
     pub(crate) length: usize,
 }
 
-/// Room for the fields of one head.
-pub(crate) struct Fields<'b> {
-    near: [Field<'b>; FIELDS],
-    far: Vec<Field<'b>>,
-    count: usize,
+/// Keeps the memory of a list of fields from one request to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Fields(Vec<Field<'static>>);
+
+impl Fields {
+    /// An empty list for the fields of another buffer.
+    pub(crate) fn take<'b>(&mut self) -> Vec<Field<'b>> {
+        recycle(std::mem::take(&mut self.0))
+    }
+
+    /// Takes the list back when its request is over.
+    pub(crate) fn put_back(&mut self, fields: Vec<Field<'_>>) {
+        self.0 = recycle(fields);
+    }
 }
 
-impl<'b> Fields<'b> {
-    pub(crate) const fn new() -> Self {
-        Self { near: [Field::EMPTY; FIELDS], far: Vec::new(), count: 0 }
-    }
-
-    pub(crate) fn as_slice(&self) -> &[Field<'b>] {
-        if self.far.is_empty() { &self.near[..self.count] } else { &self.far }
-    }
-
-    fn fill(&mut self, parsed: &[httparse::Header<'b>]) {
-        self.count = parsed.len();
-        if parsed.len() > FIELDS {
-            self.far = parsed.iter().map(|header| Field { name: header.name, value: header.value }).collect();
-        } else {
-            for (place, header) in self.near.iter_mut().zip(parsed) {
-                *place = Field { name: header.name, value: header.value };
-            }
-        }
-    }
+/// The same memory for fields of another lifetime: the standard library collects in place, as there is nothing to move
+/// and the size is the same. (If it did not, this would be an allocation, and the test of allocations would say so.)
+fn recycle<'b>(mut fields: Vec<Field<'_>>) -> Vec<Field<'b>> {
+    fields.clear();
+    fields.into_iter().map(|_| Field::EMPTY).collect()
 }
 
 /// Parses the head at the beginning of `buffer`; `None` if more bytes are needed.
@@ -80,7 +75,7 @@ impl<'b> Fields<'b> {
 pub(crate) fn parse<'b>(
     buffer: &'b [u8],
     limits: &Limits,
-    fields: &mut Fields<'b>,
+    fields: &mut Vec<Field<'b>>,
 ) -> Result<Option<Head<'b>>, Reject> {
     let Some(blank) = skip_blank_lines(buffer)? else { return Ok(None) };
     let head = &buffer[blank..];
@@ -98,10 +93,7 @@ pub(crate) fn parse<'b>(
         return Err(Reject::bad_request("A line must end in CR LF."));
     }
     let mut framer = Framer::default();
-    for field in fields.as_slice() {
-        if field.name.is_empty() {
-            return Err(Reject::bad_request("A field has no name."));
-        }
+    for field in &*fields {
         framer.field(field)?;
     }
     let host = framer.host(parsed.version)?;
@@ -148,7 +140,7 @@ fn skip_blank_lines(buffer: &[u8]) -> Result<Option<usize>, Reject> {
 }
 
 /// The grammar, by `httparse`.
-fn tokenize<'b>(head: &'b [u8], limits: &Limits, fields: &mut Fields<'b>) -> Result<Option<Tokens<'b>>, Reject> {
+fn tokenize<'b>(head: &'b [u8], limits: &Limits, fields: &mut Vec<Field<'b>>) -> Result<Option<Tokens<'b>>, Reject> {
     let mut near = [const { MaybeUninit::uninit() }; FIELDS];
     let result = match with_httparse(head, &mut near[..limits.fields.min(FIELDS)], fields) {
         Err(httparse::Error::TooManyHeaders) if limits.fields > FIELDS => {
@@ -168,7 +160,7 @@ fn tokenize<'b>(head: &'b [u8], limits: &Limits, fields: &mut Fields<'b>) -> Res
 fn with_httparse<'b>(
     head: &'b [u8],
     places: &mut [MaybeUninit<httparse::Header<'b>>],
-    fields: &mut Fields<'b>,
+    fields: &mut Vec<Field<'b>>,
 ) -> Result<Option<Tokens<'b>>, httparse::Error> {
     let mut request = httparse::Request::new(&mut []);
     let status = request.parse_with_uninit_headers(head, places)?;
@@ -177,13 +169,22 @@ fn with_httparse<'b>(
     else {
         return Ok(None);
     };
-    fields.fill(request.headers);
+    fill(fields, request.headers);
     let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
     Ok(Some(Tokens { method, target, version, length }))
 }
 
+fn fill<'b>(fields: &mut Vec<Field<'b>>, parsed: &[httparse::Header<'b>]) {
+    fields.clear();
+    fields.extend(parsed.iter().map(|header| Field { name: header.name, value: header.value }));
+}
+
 /// A version that `httparse` does not know: a higher minor one counts as 1.1 (H1-VER-04), another major one is 505.
-fn other_version<'b>(head: &'b [u8], limits: &Limits, fields: &mut Fields<'b>) -> Result<Option<Tokens<'b>>, Reject> {
+fn other_version<'b>(
+    head: &'b [u8],
+    limits: &Limits,
+    fields: &mut Vec<Field<'b>>,
+) -> Result<Option<Tokens<'b>>, Reject> {
     let malformed = Reject::bad_request("The request line is malformed.");
     let Some(end) = head.iter().position(|&b| b == b'\n') else { return Ok(None) };
     let line = str::from_utf8(&head[..end]).map_err(|_| malformed)?;
@@ -202,7 +203,7 @@ fn other_version<'b>(head: &'b [u8], limits: &Limits, fields: &mut Fields<'b>) -
     let mut places = vec![httparse::EMPTY_HEADER; limits.fields];
     match httparse::parse_headers(&head[end + 1..], &mut places) {
         Ok(httparse::Status::Complete((length, parsed))) => {
-            fields.fill(parsed);
+            fill(fields, parsed);
             Ok(Some(Tokens { method, target, version: Version::Http11, length: end + 1 + length }))
         }
         Ok(httparse::Status::Partial) => Ok(None),
@@ -230,6 +231,27 @@ fn has_lone_line_feed(head: &[u8]) -> bool {
     lone || head.first() == Some(&b'\n')
 }
 
+const FORBIDDEN: u8 = 1;
+const PERCENT: u8 = 2;
+const QUESTION: u8 = 4;
+
+/// What an octet of a target is. Refused is what is not visible ASCII, `#` (no form has a fragment), and `"`, `<`, `>`,
+/// which no client sends. Browsers send some other characters unencoded that RFC 3986 would have encoded.
+const CLASSES: [u8; 256] = {
+    let mut classes = [FORBIDDEN; 256];
+    let mut b = b'!';
+    while b <= b'~' {
+        classes[b as usize] = match b {
+            b'#' | b'"' | b'<' | b'>' => FORBIDDEN,
+            b'%' => PERCENT,
+            b'?' => QUESTION,
+            _ => 0,
+        };
+        b += 1;
+    }
+    classes
+};
+
 /// The parts of a request target (RFC 9112 section 3.2).
 struct Target<'b> {
     path: &'b str,
@@ -241,40 +263,39 @@ struct Target<'b> {
 impl<'b> Target<'b> {
     fn parse(method: &str, target: &'b str) -> Result<Self, Reject> {
         let bad = |why| Err(Reject::bad_request(why));
-        // One pass over the octets: what no form has, and whether there are escapes to check.
-        let (mut forbidden, mut escapes) = (false, false);
-        for b in target.bytes() {
-            forbidden |= !b.is_ascii() | matches!(b, b'#' | b'"' | b'<' | b'>');
-            escapes |= b == b'%';
+        // One pass over the octets: what no form has, whether there are escapes to check, where the query begins.
+        let (mut found, mut question) = (0, target.len());
+        for (index, &b) in target.as_bytes().iter().enumerate() {
+            let class = CLASSES[usize::from(b)];
+            found |= class;
+            if class == QUESTION && index < question {
+                question = index;
+            }
         }
-        if forbidden {
+        if found & FORBIDDEN != 0 {
             return bad("The request target has characters that must be encoded.");
         }
         if method == "CONNECT" {
-            return if is_connect_authority(target) { Ok(Self::of("", None)) } else { bad("CONNECT needs host:port.") };
+            return if is_connect_authority(target) { Ok(Self::NONE) } else { bad("CONNECT needs host:port.") };
         }
         let parsed = if target.starts_with('/') {
-            Self::of(target, None)
+            let (path, query) = target.split_at(question);
+            Self { path, query: query.get(1..).unwrap_or_default(), authority: None }
         } else if target == "*" {
             if method != "OPTIONS" {
                 return bad("The target * is for OPTIONS only.");
             }
-            Self::of("", None)
+            Self::NONE
         } else {
             Self::absolute(method, target)?
         };
-        if escapes && !valid_escapes(parsed.path) {
+        if found & PERCENT != 0 && !valid_escapes(parsed.path) {
             return bad("The path has a percent sign without two hex digits, or an encoded NUL.");
         }
         Ok(parsed)
     }
 
-    fn of(path_and_query: &'b str, authority: Option<&'b str>) -> Self {
-        match path_and_query.split_once('?') {
-            Some((path, query)) => Self { path, query, authority },
-            None => Self { path: path_and_query, query: "", authority },
-        }
-    }
+    const NONE: Self = Self { path: "", query: "", authority: None };
 
     fn absolute(method: &str, target: &'b str) -> Result<Self, Reject> {
         let Some((scheme, rest)) = target.split_once("://") else {
@@ -291,7 +312,8 @@ impl<'b> Target<'b> {
         if authority.is_empty() || !is_authority(authority.as_bytes()) {
             return Err(Reject::bad_request("The authority of the request target is not a host with a port."));
         }
-        let mut parsed = Self::of(path_and_query, Some(authority));
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let mut parsed = Self { path, query, authority: Some(authority) };
         if parsed.path.is_empty() && !(method == "OPTIONS" && parsed.query.is_empty()) {
             parsed.path = "/"; // RFC 9110 section 4.2.3
         }
@@ -311,6 +333,13 @@ fn valid_escapes(path: &str) -> bool {
 /// `uri-host [ ":" port ]` (RFC 9110 section 7.2), without what only an attacker would write: no user information, no
 /// comma (merged lines), no empty host.
 pub(crate) fn is_authority(authority: &[u8]) -> bool {
+    // Nearly every one: letters, digits, dots and dashes, perhaps with a port.
+    let plain = authority.iter().take_while(|&&b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-').count();
+    match &authority[plain..] {
+        [] if plain > 0 => return true,
+        [b':', port @ ..] if plain > 0 => return is_port(port),
+        _ => {}
+    }
     let (host, port) = match authority {
         [b'[', rest @ ..] => {
             let Some(end) = rest.iter().position(|&b| b == b']') else { return false };
@@ -357,21 +386,20 @@ mod tests {
     const LIMITS: Limits = Limits { request_line: 8192, head: 32768, fields: 100, body: 1 << 20 };
 
     fn outcome(bytes: &[u8]) -> Result<Option<usize>, u16> {
-        let mut fields = Fields::new();
-        parse(bytes, &LIMITS, &mut fields).map(|head| head.map(|head| head.length)).map_err(|reject| reject.code)
+        parse(bytes, &LIMITS, &mut Vec::new()).map(|head| head.map(|head| head.length)).map_err(|reject| reject.code)
     }
 
     #[test]
     fn a_head_is_read_with_its_fields() {
         let bytes =
             b"\r\nPOST http://good:80/a%20b?x=1 HTTP/1.0\r\nhost: evil\r\nX:  a b \r\nContent-Length: 5\r\n\r\nhello";
-        let mut fields = Fields::new();
+        let mut fields = Vec::new();
         let head = parse(bytes, &LIMITS, &mut fields).unwrap().unwrap();
         assert_eq!((head.method, head.path, head.query_string), ("POST", "/a%20b", "x=1"));
         assert_eq!((head.host, head.version), (Some("good:80"), Version::Http10));
         assert_eq!((head.framing, head.persistent), (Framing::Length(5), false));
         assert_eq!(head.length, bytes.len() - 5);
-        assert_eq!(fields.as_slice()[1], Field { name: "X", value: b"a b" });
+        assert_eq!(fields[1], Field { name: "X", value: b"a b" });
     }
 
     #[test]

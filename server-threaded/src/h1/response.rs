@@ -4,7 +4,7 @@ use std::io::Write;
 
 use gateway_spec::{Head, Status, Version};
 
-use super::{Reject, date};
+use super::Reject;
 
 /// How the end of a response body is told (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,22 +86,13 @@ pub(crate) struct Ending<'e> {
     pub(crate) code: u16,
     pub(crate) version: Version,
     pub(crate) keep: bool,
-    pub(crate) date: Option<&'e [u8; date::LENGTH]>,
-    pub(crate) server: Option<&'e str>,
+    /// `Date` and `Server`.
+    pub(crate) lines: &'e [u8],
 }
 
-/// Ends a head: framing, persistence, `Date`, `Server`, the empty line.
+/// Ends a head: `Date`, `Server`, framing, persistence, the empty line.
 pub(crate) fn finish_head(out: &mut Vec<u8>, ending: &Ending<'_>) {
-    if let Some(date) = ending.date {
-        out.extend_from_slice(b"Date: ");
-        out.extend_from_slice(date);
-        out.extend_from_slice(b"\r\n");
-    }
-    if let Some(server) = ending.server {
-        out.extend_from_slice(b"Server: ");
-        out.extend_from_slice(&gateway_spec::latin1(server).unwrap_or_default());
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend_from_slice(ending.lines);
     let length = match ending.framing {
         Framing::Length(length) => Some(length),
         Framing::NoContent if ending.code != 204 => ending.described, // H1-NOB-05
@@ -128,8 +119,8 @@ pub(crate) struct Own<'e> {
     pub(crate) head_request: bool,
     pub(crate) version: Version,
     pub(crate) keep: bool,
-    pub(crate) date: &'e [u8; date::LENGTH],
-    pub(crate) server: Option<&'e str>,
+    /// `Date` and `Server`.
+    pub(crate) lines: &'e [u8],
 }
 
 /// A whole response of the server's own: a sentence of plain text (H1-CODE-02). Returns the length of its content.
@@ -147,8 +138,7 @@ pub(crate) fn write_reject(out: &mut Vec<u8>, reject: Reject, own: &Own<'_>) -> 
         code: reject.code,
         version: own.version,
         keep: own.keep,
-        date: Some(own.date),
-        server: own.server,
+        lines: own.lines,
     };
     finish_head(out, &ending);
     if own.head_request {
@@ -223,7 +213,7 @@ mod tests {
 
     fn ended(framing: Framing, described: Option<u64>, code: u16, version: Version, keep: bool) -> String {
         let mut out = vec![];
-        finish_head(&mut out, &Ending { framing, described, code, version, keep, date: None, server: None });
+        finish_head(&mut out, &Ending { framing, described, code, version, keep, lines: b"" });
         String::from_utf8(out).unwrap()
     }
 
@@ -242,18 +232,12 @@ mod tests {
     #[test]
     fn a_refusal_is_a_whole_response() {
         let mut out = vec![];
-        let own = Own {
-            head_request: false,
-            version: Version::Http11,
-            keep: false,
-            date: &date::imf_fixdate(0),
-            server: Some("x/1"),
-        };
+        let own = Own { head_request: false, version: Version::Http11, keep: false, lines: b"Date: now\r\n" };
         assert_eq!(write_reject(&mut out, Reject::BUSY, &own), 43);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\nRetry-After: 1\r\n\
-             Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: x/1\r\nContent-Length: 43\r\nConnection: close\r\n\r\n\
+             Date: now\r\nContent-Length: 43\r\nConnection: close\r\n\r\n\
              The server is busy. Try again in a moment.\n"
         );
     }
