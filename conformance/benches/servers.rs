@@ -20,6 +20,7 @@ use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_
 const SERVERS: &[&str] = &[
     "limit-epoll",
     "limit-threaded",
+    "server-mio",
     "server-threaded",
     #[cfg(feature = "peers")]
     "hyper",

@@ -106,10 +106,15 @@ pub enum Fate {
 /// # Errors
 /// If the server cannot be reached.
 pub fn run(case: &Case, address: SocketAddr, pieces: Pieces, connected: &dyn Fn(u16)) -> io::Result<Vec<Transcript>> {
-    let mut links = case.connections.iter().map(|_| Link::open(address)).collect::<io::Result<Vec<Link>>>()?;
-    links.iter().for_each(|link| connected(link.transcript.port));
+    let mut links: Vec<Link> = Vec::new();
     let mut sent = 0;
     for step in &case.steps {
+        // Connections are numbered in the order of their first steps, and opened there.
+        if step.connection == links.len() {
+            let link = Link::open(address)?;
+            connected(link.port());
+            links.push(link);
+        }
         let link = &mut links[step.connection];
         let expected = &case.connections[step.connection].replies;
         match &step.action {

@@ -90,7 +90,7 @@ macro_rules! on_server {
             /// Runs an application on the server for as long as `client` takes.
             fn serve<A: gateway_spec::Application + 'static>(app: A, client: impl FnOnce(SocketAddr)) {
                 let server = ::$server::Server::bind("127.0.0.1:0").expect("a free port");
-                let ::$server::LocalAddr::Tcp(address) = *server.local_addr() else { panic!("not TCP") };
+                let address = server.local_addr().to_string().parse().expect("an address");
                 let handle = server.handle();
                 let thread = thread::spawn(move || server.serve(app));
                 client(address);
@@ -139,4 +139,5 @@ macro_rules! on_server {
     };
 }
 
+on_server!(server_mio);
 on_server!(server_threaded);

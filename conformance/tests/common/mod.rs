@@ -10,7 +10,7 @@ use gateway_spec::{Application, Errors};
 
 /// Every server.
 pub(crate) fn servers() -> Vec<Box<dyn Harness>> {
-    vec![Box::new(Threaded)]
+    vec![Box::new(Threaded), Box::new(Mio)]
 }
 
 macro_rules! server {
@@ -61,3 +61,4 @@ macro_rules! server {
 }
 
 server!(Threaded, ThreadedRunning, "server-threaded", server_threaded);
+server!(Mio, MioRunning, "server-mio", server_mio);

@@ -20,6 +20,7 @@ macro_rules! on_every_server {
     ($($case:ident)*) => {
         on_server! { in_process: $crate::support::InProcess, $($case)* }
         on_server! { server_threaded: $crate::support::socket_server!(server_threaded), $($case)* }
+        on_server! { server_mio: $crate::support::socket_server!(server_mio), $($case)* }
     };
 }
 

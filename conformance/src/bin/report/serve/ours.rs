@@ -10,15 +10,25 @@ const MAX_CONNECTIONS: usize = 20_000;
 /// Longer than it takes to open as many on a busy machine.
 const IDLE: Duration = Duration::from_secs(600);
 
+macro_rules! serve {
+    ($server:ident, $settings:expr, $config:ident => $change:expr) => {{
+        site::file()?;
+        let mut $config = $server::Server::builder();
+        $config.server_header = Some(site::SERVER.to_owned());
+        $config.max_connections = MAX_CONNECTIONS;
+        $config.keep_alive_timeout = IDLE;
+        $change;
+        let server = $config.bind(&$settings.address.to_string())?;
+        let address = server.local_addr().to_string();
+        announce(address.parse().map_err(io::Error::other)?)?;
+        server.serve(gateway::app)
+    }};
+}
+
 pub(super) fn threaded(settings: &Settings) -> io::Result<()> {
-    site::file()?;
-    let mut config = server_threaded::Server::builder();
-    config.server_header = Some(site::SERVER.to_owned());
-    config.max_connections = MAX_CONNECTIONS;
-    config.keep_alive_timeout = IDLE;
-    let server = config.bind(&settings.address.to_string())?;
-    if let server_threaded::LocalAddr::Tcp(address) = server.local_addr() {
-        announce(*address)?;
-    }
-    server.serve(gateway::app)
+    serve!(server_threaded, settings, config => ())
+}
+
+pub(super) fn mio(settings: &Settings) -> io::Result<()> {
+    serve!(server_mio, settings, config => config.threads = settings.threads)
 }
