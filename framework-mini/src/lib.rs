@@ -11,6 +11,8 @@ mod handler;
 mod html;
 mod media_type;
 pub mod middleware;
+#[cfg(feature = "multipart")]
+mod multipart;
 mod negotiate;
 mod pattern;
 mod range;
@@ -39,6 +41,8 @@ pub use html::escape;
 pub use media_type::of_name as media_type;
 #[cfg(feature = "sessions")]
 pub use middleware::Session;
+#[cfg(feature = "multipart")]
+pub use multipart::{Multipart, Part};
 pub use negotiate::prefers;
 pub use redirect::Redirect;
 pub use request::{BodyReader, Request};
