@@ -355,8 +355,10 @@ impl Connection {
             let newcomer = self.requests == 0 && last_call > self.socket.clock.now();
             return if newcomer { Next::Idle(last_call) } else { Next::Close };
         }
-        let timeout = if self.requests == 0 { head_timeout } else { worker.shared.config.keep_alive_timeout };
-        Next::Idle(self.pace.deadline_after(millis(timeout)))
+        if self.requests == 0 {
+            return Next::Wait(self.pace.deadline_after(millis(head_timeout)));
+        }
+        Next::Idle(self.pace.deadline_after(millis(worker.shared.config.keep_alive_timeout)))
     }
 
     /// An idle connection keeps no buffers: the next one that is busy uses them.

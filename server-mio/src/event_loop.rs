@@ -30,6 +30,8 @@ const LISTENER: Token = Token(usize::MAX - 1);
 const ACCEPTS: usize = 64;
 /// How long nothing is accepted after the descriptors ran out.
 const BACK_OFF: u64 = 50;
+/// After how many milliseconds a new connection that says nothing counts as idle, and may be closed for another one.
+const FRESH: u64 = 500;
 /// Half of a token tells the place of a connection, the other half makes it different from others that had the place.
 const HALF: u32 = usize::BITS / 2;
 
@@ -228,6 +230,9 @@ impl Core {
         let missed = std::mem::replace(&mut slot.missed, Ready::NONE);
         if missed != Ready::NONE {
             self.ready.push_back((token, missed));
+        } else if idle && self.shared.counts.newcomers.load(Ordering::Relaxed) > 0 {
+            // Somebody waits for a place, here or in another loop.
+            self.shed(now);
         }
     }
 
@@ -253,7 +258,9 @@ impl Core {
     fn turn(&mut self, waiting: &Waiting) {
         let now = self.shared.clock.now();
         let at_once = !self.later.is_empty() || (self.acceptable && self.accept_at <= now);
-        let newcomer = self.newcomers.front().map(|(_, _, since)| since + millis(self.shared.config.pending_timeout));
+        let newcomer = self.newcomers.front().map(|(_, _, since)| {
+            (since + millis(self.shared.config.pending_timeout)).min(now + FRESH / 4)
+        });
         let accept = (self.acceptable && self.listener.is_some()).then_some(self.accept_at);
         let until = [self.wheel.next(), newcomer, accept, waiting.next(), Some(self.stop_at).filter(|&at| at != u64::MAX)];
         let timeout = match until.into_iter().flatten().min() {
@@ -308,7 +315,7 @@ impl Core {
                 Message::Woken(token) => self.ready.push_back((token, Ready::NONE)),
                 Message::Look => self.let_in(),
                 Message::Shed => {
-                    self.shed();
+                    self.shed(now);
                 }
                 Message::Shutdown => self.shut_down(now),
             }
@@ -335,6 +342,10 @@ impl Core {
             if let Some((stream, peer)) = self.next_newcomer() {
                 self.refuse(stream, peer);
             }
+        }
+        if !self.newcomers.is_empty() {
+            // Others may have become idle, or have gone, meanwhile.
+            self.shed(now);
         }
         self.stopped |= self.stop_at <= now;
     }
@@ -403,7 +414,7 @@ impl Core {
         } else if self.newcomers.len() < config.max_pending {
             self.newcomers.push_back((stream, peer, now));
             shared.counts.newcomers.fetch_add(1, Ordering::SeqCst);
-            if !self.shed() {
+            if !self.shed(now) {
                 // Perhaps somebody idles in another loop.
                 shared.tell_others(&self.inbox, || Message::Shed);
             }
@@ -429,8 +440,8 @@ impl Core {
     }
 
     /// Closes the connection that has been idle for longest, if one is idle.
-    fn shed(&mut self) -> bool {
-        let idle = self.slots.iter().enumerate().filter(|(_, slot)| slot.idle_since > 0);
+    fn shed(&mut self, now: u64) -> bool {
+        let idle = self.slots.iter().enumerate().filter(|(_, slot)| (1..=now).contains(&slot.idle_since));
         let Some((index, slot)) = idle.min_by_key(|(_, slot)| slot.idle_since) else { return false };
         let token = slot.generation << HALF | index;
         self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
@@ -448,7 +459,8 @@ impl Core {
         let token = connection.token;
         let slot = &mut self.slots[token & ((1 << HALF) - 1)];
         slot.place = Place::Home(connection);
-        slot.idle_since = now;
+        // It has just come, and is not idle yet.
+        slot.idle_since = now + FRESH;
         self.wheel.set(&mut slot.timer, token, now + timeout);
     }
 
