@@ -249,14 +249,14 @@ fn cookies(settings: &Settings, path: &str) -> Option<String> {
     jar.header(path, settings.scheme == Scheme::Https, SystemTime::now())
 }
 
-/// Whether a server would take this target (H1-TGT, CGI-PATH-04).
+/// Whether a server would take this target (H1-TGT, CGI-PATH-04, CGI-PATH-05).
 fn is_valid_target(method: &str, target: &str) -> bool {
     if target == "*" {
         return method == "OPTIONS";
     }
     let path = target.split('?').next().unwrap_or_default();
     let clean = target.bytes().all(|b| b.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&b));
-    path.starts_with('/') && clean && percent_decode(path).is_some()
+    path.starts_with('/') && clean && percent_decode(path).is_some_and(|octets| !octets.contains(&0))
 }
 
 /// The request that a redirect asks for, if it can be followed within the application.

@@ -68,7 +68,7 @@ fn a_mount_is_seen_by_the_application_and_not_by_the_test() {
 #[test]
 fn what_no_server_would_take_does_not_reach_the_application() {
     let client = Client::new(app_fn(|_, _| -> Result<(), Error> { panic!("called") }));
-    for target in ["", "no-slash", "/a b", "/100%", "/%zz", "/a#b", "/\u{e9}", "*", "/\r\nX: y"] {
+    for target in ["", "no-slash", "/a b", "/100%", "/%zz", "/%00", "/a#b", "/\u{e9}", "*", "/\r\nX: y"] {
         let response = client.get(target).send();
         assert_eq!((response.status, response.log.as_str()), (400, ""), "{target:?}");
     }

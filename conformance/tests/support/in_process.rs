@@ -1,5 +1,6 @@
 //! The in-process server, asked as the others are.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
@@ -88,6 +89,10 @@ impl Connection for Local {
             complete: response.cut.is_none() || has_all,
             headers: response.headers,
         }
+    }
+
+    fn hold(self: Box<Self>, ask: &Ask) -> Box<dyn Any> {
+        Box::new(self.request(ask).stream())
     }
 
     fn leave_after(self: Box<Self>, ask: &Ask, text: &str) {

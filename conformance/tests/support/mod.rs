@@ -4,6 +4,7 @@
 mod in_process;
 mod socket;
 
+use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -89,6 +90,9 @@ pub(crate) trait Connection {
     /// Sends a request, reads until this text has come, and leaves, with bytes unread: the server can tell that from a
     /// client that has only finished sending.
     fn leave_after(self: Box<Self>, ask: &Ask, text: &str);
+
+    /// Sends a request and reads nothing of the response, until what is returned is dropped.
+    fn hold(self: Box<Self>, ask: &Ask) -> Box<dyn Any>;
 
     fn ask(&mut self, ask: &Ask) -> Answer {
         self.ask_watched(ask, &mut |_| {})

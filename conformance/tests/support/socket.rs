@@ -1,5 +1,6 @@
 //! A server on a socket, asked with bytes.
 
+use std::any::Any;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -11,6 +12,9 @@ use conformance::reply::{Ending, Octets, Outcome, Reply, ending_of};
 use gateway_spec::{Application, Errors};
 
 use super::{Answer, Ask, AskBody, Connection, Framing, Log, Server, Site};
+
+/// A request body of more bytes is written beside reading the response.
+const LARGE: usize = 64 * 1024;
 
 /// A server that listens on a socket: how it is started.
 pub(crate) struct Sockets(pub(crate) fn(Arc<dyn Application>, Errors) -> Running);
@@ -127,9 +131,21 @@ impl Wire {
                 octets.extend_from_slice(b"0\r\n\r\n");
             }
         }
-        let _ = self.stream.write_all(&octets);
-        if matches!(ask.body, AskBody::Short(..)) {
-            let _ = self.stream.shutdown(Shutdown::Write);
+        let finishes = matches!(ask.body, AskBody::Short(..));
+        let mut stream = self.stream.try_clone().unwrap();
+        let mut write = move || {
+            let _ = stream.write_all(&octets);
+            if finishes {
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+        };
+        if let AskBody::Block(body) | AskBody::Chunked(body) = &ask.body
+            && body.len() > LARGE
+        {
+            // The server may answer while it reads, and wait to be read from.
+            std::thread::spawn(write);
+        } else {
+            write();
         }
     }
 }
@@ -169,6 +185,11 @@ impl Connection for Wire {
             },
             complete: reply.complete,
         }
+    }
+
+    fn hold(mut self: Box<Self>, ask: &Ask) -> Box<dyn Any> {
+        self.send(ask);
+        self
     }
 
     fn leave_after(mut self: Box<Self>, ask: &Ask, text: &str) {
