@@ -153,7 +153,7 @@ impl Link<'_> {
                 Next::Close => return self.wire.flush(),
                 Next::Linger => {
                     self.wire.flush()?;
-                    self.wire.linger();
+                    self.wire.linger(self.service.is_wanted);
                     return Ok(());
                 }
             }

@@ -30,6 +30,12 @@ const THREAD_IDLE: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the system has no descriptors left: not long for a person, long for a processor.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
+/// How many are told so before each pause: what piles up in the system's queue would wait for nothing.
+const MOST_REFUSED: usize = 64;
+
+/// How long the pause is if a connection was ended to make room: it takes a moment until its descriptor is free.
+const SHEDDING: Duration = Duration::from_millis(2);
+
 /// A server that listens and does not serve yet.
 ///
 /// ```no_run
@@ -319,6 +325,19 @@ impl State {
         }
     }
 
+    /// Lets idle connections make room for who waits: all were busy when they came, some may not be any more.
+    pub(crate) fn make_room(&self) {
+        if self.pending.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let pool = self.pool();
+        for _ in 0..pool.pending.len() {
+            if !self.shed_one(&pool) {
+                break;
+            }
+        }
+    }
+
     /// Says no to who has waited too long for a place.
     pub(crate) fn refuse_late(&self, now: u64) {
         if self.pending.load(Ordering::Relaxed) == 0 {
@@ -378,18 +397,20 @@ fn accept_until_stopped(listener: &Listener, shared: &Arc<Shared>, wake: &UnixSt
                 state.clock.update();
             }
             Err(error) if is_exhaustion(&error) => {
-                if let Some(pool) = state.pool.try_lock().ok().filter(|pool| pool.open > 0) {
-                    state.shed_one(&pool);
-                }
-                drop(reserve.take());
-                if let Ok((stream, _)) = listener.accept() {
-                    state.refuse_at_once(stream);
-                }
-                reserve = File::open("/dev/null").ok();
+                let pause = if state.shed_one(&state.pool()) {
+                    SHEDDING
+                } else {
+                    drop(reserve.take());
+                    for (stream, _) in (0..MOST_REFUSED).map_while(|_| listener.accept().ok()) {
+                        state.refuse_at_once(stream);
+                    }
+                    reserve = File::open("/dev/null").ok();
+                    OUT_OF_DESCRIPTORS
+                };
                 if stopping {
                     return Ok(());
                 }
-                let pause = Timespec::try_from(OUT_OF_DESCRIPTORS).ok();
+                let pause = Timespec::try_from(pause).ok();
                 wait_for(&mut [PollFd::new(wake, PollFlags::IN)], pause.as_ref())?;
             }
             // The peer has gone between its arrival and now, or a firewall says no: the next one may be fine.

@@ -47,6 +47,7 @@ pub(crate) fn run(state: &State) {
                 }
             }
         }
+        state.make_room();
         state.refuse_late(now);
         state.refused.tick(now);
         if state.is_quiet() {

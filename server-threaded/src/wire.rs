@@ -20,6 +20,10 @@ use crate::transport::Stream;
 /// How often a writer that waits tries again, to see a client that reads slowly: the system reports room late.
 const WRITE_RETRY: Duration = Duration::from_millis(500);
 
+/// How long a client that was answered for the last time may send nothing if others want its place: longer than a
+/// packet is on its way.
+const LINGER_PAUSE: Duration = Duration::from_millis(100);
+
 /// How many blocks go into one call; answers have no more.
 const MOST_BLOCKS: usize = 8;
 
@@ -242,20 +246,20 @@ impl Wire {
     }
 
     /// Sends the end of the stream, and goes on reading for a while: a client that is still sending would otherwise
-    /// lose the answer to a reset (H1-CON-11).
-    pub(crate) fn linger(&self) {
+    /// lose the answer to a reset (H1-CON-11). If others want the place, only for as long as it sends.
+    pub(crate) fn linger(&self, is_wanted: &dyn Fn() -> bool) {
         self.stream.shutdown(Shutdown::Write);
         let end = Instant::now() + self.config.linger_timeout;
         let (mut buffer, mut room) = ([0; 4096], self.config.max_linger);
         while room > 0 {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.wait_for(PollFlags::IN, left).is_err() {
+            if left.is_zero() || self.wait_for(PollFlags::IN, left.min(LINGER_PAUSE)).is_err() {
                 break;
             }
             match self.stream.try_read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => room = room.saturating_sub(n as u64),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_wanted() => {}
                 Err(_) => break,
             }
         }

@@ -1,0 +1,264 @@
+//! Admission: who gets a place when there are not enough.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+use gateway_spec::{Application, Error, Status, app_fn};
+use server_threaded::Config;
+
+use crate::support::{Client, End, GET, Gate, LAST_GET, PATIENCE, Site, config, hello, ms};
+
+fn house(max_connections: usize) -> Config {
+    let mut config = config();
+    config.max_connections = max_connections;
+    // Nobody is refused for having waited, unless a test says so; and nobody ends for having idled.
+    config.pending_timeout = 2 * PATIENCE;
+    config.keep_alive_timeout = 2 * PATIENCE;
+    config.head_timeout = 2 * PATIENCE;
+    config
+}
+
+/// Answers when the gate lets it, but at once where the path is `/free`.
+fn held(gate: &Gate) -> impl Application + use<> {
+    let gate = gate.clone();
+    app_fn(move |environ, start_response| {
+        if environ.raw_path() != "/free" {
+            gate.pass();
+        }
+        start_response.start(Status::OK, &[])?;
+        Ok::<_, Error>("held")
+    })
+}
+
+#[test]
+fn idle_clients_make_room() {
+    let site = Site::new(house(8), hello);
+    let mut idle: Vec<Client> = (0..32)
+        .map(|_| {
+            let mut client = site.connect();
+            client.ask(GET).is(200, "hello");
+            client
+        })
+        .collect();
+    site.get().is(200, "hello");
+    // As many as there are places may be left, not one more: all others have seen a clean end and not a byte.
+    site.wait_for("shedding", |stats| stats.open <= 8 && stats.refused >= 25);
+    let stats = site.handle.stats();
+    assert_eq!((stats.accepted, stats.requests), (33, 33));
+    for client in &mut idle[..16] {
+        client.must_end();
+    }
+}
+
+#[test]
+fn who_idles_for_longest_goes_first() {
+    let site = Site::new(house(2), hello);
+    let mut first = site.connect();
+    first.ask(GET);
+    thread::sleep(ms(200)); // some ticks of the coarse clock
+    let mut second = site.connect();
+    second.ask(GET);
+    let mut third = site.connect();
+    third.ask(GET).is(200, "hello");
+    first.must_end();
+    second.ask(GET).is(200, "hello");
+    third.ask(GET).is(200, "hello");
+}
+
+/// More busy keep-alive clients than places, and newcomers all the time: whoever is shed is shed between requests.
+#[test]
+fn no_answer_is_cut_to_make_room() {
+    const LENGTH: usize = 30_000;
+    let site = Site::new(
+        house(4),
+        app_fn(|_, start_response| {
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, Error>(vec![b'x'; LENGTH])
+        }),
+    );
+    let (site, sheddings) = (&site, &AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(move || {
+                let mut client = site.connect();
+                for _ in 0..40 {
+                    loop {
+                        let sent = client.try_send(GET);
+                        match client.next() {
+                            Ok(reply) => {
+                                assert_eq!((reply.code, reply.body.len()), (200, LENGTH));
+                                if reply.closes() {
+                                    client = site.connect();
+                                }
+                                break;
+                            }
+                            Err(broken) => {
+                                assert_eq!(broken.received, b"", "cut in the middle");
+                                assert_ne!(broken.end, End::Never, "{sent:?}");
+                                sheddings.fetch_add(1, SeqCst);
+                                client = site.connect();
+                            }
+                        }
+                    }
+                    thread::sleep(ms(2));
+                }
+            });
+        }
+        for _ in 0..20 {
+            assert_eq!(site.get().code, 200);
+        }
+    });
+    assert!(sheddings.load(SeqCst) > 0, "the house was never full");
+}
+
+#[test]
+fn newcomers_wait_for_a_busy_place() {
+    let gate = Gate::default();
+    let site = Site::new(house(2), held(&gate));
+    let mut busy = [site.connect(), site.connect()];
+    busy.iter_mut().for_each(|client| client.send(LAST_GET));
+    gate.wait_for(2);
+    let mut newcomer = site.connect();
+    newcomer.send("GET /free HTTP/1.1\r\nHost: a\r\n\r\n");
+    site.wait_for("the newcomer", |stats| stats.accepted == 3);
+    assert_eq!(site.handle.stats().open, 2);
+    gate.open(1);
+    newcomer.reply().is(200, "held");
+    gate.open(1);
+    busy.iter_mut().for_each(|client| client.reply().is(200, "held"));
+}
+
+/// The client that was busy when the newcomer came keeps its connection, and idles: now there is room.
+#[test]
+fn newcomers_get_the_place_of_a_client_that_becomes_idle() {
+    let gate = Gate::default();
+    let site = Site::new(house(1), held(&gate));
+    let mut busy = site.connect();
+    busy.send(GET);
+    gate.wait_for(1);
+    let mut newcomers: Vec<Client> = (0..3)
+        .map(|_| {
+            let mut newcomer = site.connect();
+            newcomer.send("GET /free HTTP/1.1\r\nHost: a\r\n\r\n");
+            newcomer
+        })
+        .collect();
+    site.wait_for("the newcomers", |stats| stats.accepted == 4);
+    gate.open(1);
+    busy.reply().is(200, "held");
+    for newcomer in &mut newcomers {
+        newcomer.reply().is(200, "held");
+    }
+}
+
+/// 503, a time to come again, and an end that lets the client read it although it has sent something nobody reads.
+#[track_caller]
+fn is_turned_away(client: &mut Client) {
+    let reply = client.reply();
+    assert_eq!((reply.code, reply.header("Retry-After"), reply.closes()), (503, Some("1"), true), "{reply:?}");
+    assert!(!reply.body.is_empty());
+    client.must_end();
+}
+
+#[test]
+fn newcomers_do_not_wait_forever() {
+    let gate = Gate::default();
+    let mut config = house(1);
+    config.pending_timeout = ms(200);
+    let site = Site::new(config, held(&gate));
+    let mut busy = site.connect();
+    busy.send(LAST_GET);
+    gate.wait_for(1);
+    let mut newcomer = site.connect();
+    newcomer.send(GET);
+    let mut upload = site.connect();
+    upload.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\n");
+    upload.send(vec![b'x'; 60_000]);
+    let mut silent = site.connect();
+    is_turned_away(&mut newcomer);
+    is_turned_away(&mut upload);
+    is_turned_away(&mut silent);
+    assert_eq!(site.handle.stats().refused, 3);
+    gate.open(1);
+    busy.reply().is(200, "held");
+    gate.open(1);
+    site.get().is(200, "held");
+}
+
+#[test]
+fn the_queue_is_bounded() {
+    let gate = Gate::default();
+    let mut config = house(1);
+    config.max_pending = 2;
+    let site = Site::new(config, held(&gate));
+    let mut all: Vec<Client> = (0..3)
+        .map(|i| {
+            let mut client = site.connect();
+            client.send(LAST_GET);
+            site.wait_for("a client", |stats| stats.accepted == i + 1);
+            client
+        })
+        .collect();
+    gate.wait_for(1);
+    // One has a place and two wait; who comes now is told at once.
+    for _ in 0..5 {
+        let mut client = site.connect();
+        client.send(GET);
+        is_turned_away(&mut client);
+    }
+    gate.open(3);
+    all.iter_mut().for_each(|client| client.reply().is(200, "held"));
+    assert_eq!(site.handle.stats().refused, 5);
+}
+
+/// Without a queue: refused at once, and served again when there is room.
+#[test]
+fn a_house_without_a_queue() {
+    let gate = Gate::default();
+    let mut config = house(1);
+    config.max_pending = 0;
+    let site = Site::new(config, held(&gate));
+    let mut busy = site.connect();
+    busy.send(GET);
+    gate.wait_for(1);
+    let mut client = site.connect();
+    client.send(GET);
+    is_turned_away(&mut client);
+    gate.open(1);
+    busy.reply().is(200, "held");
+    // The place is there, but somebody idles on it.
+    let mut next = site.connect();
+    next.ask("GET /free HTTP/1.1\r\nHost: a\r\n\r\n").is(200, "held");
+    busy.must_end();
+}
+
+/// An application that is told `multithread` is false is never called by two threads at once.
+#[test]
+fn one_connection_is_one_thread_at_a_time() {
+    let (inside, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(true)));
+    let (inside_app, told_app) = (Arc::clone(&inside), Arc::clone(&told));
+    let app = app_fn(move |environ, start_response| {
+        told_app.store(environ.multithread(), SeqCst);
+        let others = inside_app.fetch_add(1, SeqCst);
+        thread::sleep(Duration::from_millis(1));
+        inside_app.fetch_sub(1, SeqCst);
+        start_response.start(Status::OK, &[])?;
+        Ok::<_, Error>(others.to_string())
+    });
+    let site = Site::new(house(1), app);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..20).for_each(|_| site.get().is(200, "0")));
+        }
+    });
+    assert!(!told.load(SeqCst));
+    let mut two = house(2);
+    two.max_pending = 0;
+    let told = app_fn(|environ, start_response| {
+        start_response.start(Status::OK, &[])?;
+        Ok::<_, Error>(environ.multithread().to_string())
+    });
+    Site::new(two, told).get().is(200, "true");
+}

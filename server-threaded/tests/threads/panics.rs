@@ -1,0 +1,210 @@
+//! Applications that panic: the client sees a 500 or a cut, the server keeps its threads.
+
+use std::io::Write;
+use std::panic::{self, PanicHookInfo};
+use std::sync::Once;
+use std::thread;
+
+use gateway_spec::{Body, Environ, Error, StartResponse, Status, app_fn};
+
+use crate::support::{Client, End, GET, Site, config};
+
+/// Panics on the threads of connections are on purpose here, and would fill the screen.
+fn silence() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
+            if thread::current().name() != Some("connection") {
+                hook(info);
+            }
+        }));
+    });
+}
+
+struct PanicsInDrop(&'static [&'static str]);
+
+impl Iterator for PanicsInDrop {
+    type Item = &'static str;
+
+    fn next(&mut self) -> Option<&'static str> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+}
+
+impl Drop for PanicsInDrop {
+    fn drop(&mut self) {
+        panic!("in Drop");
+    }
+}
+
+/// Panics where the path says.
+fn panicking(environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<Body, Error> {
+    let blocks = |count: usize| {
+        Body::blocks((0..).map(move |i| {
+            assert!(i < count, "in the iterator");
+            "block"
+        }))
+    };
+    let path = environ.raw_path();
+    if path == "/call" {
+        panic!("in call");
+    }
+    let writer = start_response.start(Status::OK, &[])?;
+    match path {
+        "/started" => panic!("with a {}", "message"),
+        "/any" => panic::panic_any(5),
+        "/written" => {
+            writer.write_all(b"block")?;
+            panic!("after a write");
+        }
+        "/first" => Ok(blocks(0)),
+        "/second" => Ok(blocks(1)),
+        "/drop" => Ok(Body::blocks(PanicsInDrop(&["block"]))),
+        "/drop-empty" => Ok(Body::blocks(PanicsInDrop(&[]))),
+        "/declared" => {
+            start_response.restart(Status::OK, &[("Content-Length", "5")], "again".into())?;
+            Ok(Body::blocks(PanicsInDrop(&["block", "more"])))
+        }
+        "/hints" => {
+            start_response.early_hints(&[("Link", "</style.css>")])?;
+            panic!("after early hints");
+        }
+        _ => Ok("fine".into()),
+    }
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+#[test]
+fn ten_thousand_panics() {
+    silence();
+    let site = Site::new(config(), panicking);
+    let site = &site;
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(move || {
+                let mut client = site.connect();
+                for i in 0..2_500 {
+                    // Nothing was sent yet: a 500, and the connection lives.
+                    let path = ["/call", "/started", "/any", "/first"][i % 4];
+                    let reply = client.ask(request(path));
+                    assert_eq!((reply.code, reply.closes()), (500, false), "{path}");
+                }
+                client.ask(GET).is(200, "fine");
+            });
+        }
+    });
+    let stats = site.handle.stats();
+    assert_eq!((stats.accepted, stats.requests), (4, 10_004));
+    assert!(stats.threads <= 4, "{stats:?}");
+}
+
+#[test]
+fn a_panic_after_the_head_cuts_the_answer() {
+    silence();
+    let site = Site::new(config(), panicking);
+    for _ in 0..50 {
+        for path in ["/second", "/written"] {
+            let mut client = site.connect();
+            client.send(request(path));
+            let broken = client.next().unwrap_err();
+            let text = String::from_utf8(broken.received).unwrap();
+            assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n5\r\nblock\r\n"), "{path}: {text}");
+        }
+    }
+    site.get().is(200, "fine");
+    site.wait_for("all to end", |stats| stats.open == 0);
+    assert!(site.handle.stats().threads <= 4, "{:?}", site.handle);
+}
+
+/// The answer is whole already: a panic in `Drop` does not spoil it, nor the connection.
+#[test]
+fn a_panic_in_drop_is_too_late_to_harm() {
+    silence();
+    let site = Site::new(config(), panicking);
+    let mut client = site.connect();
+    for _ in 0..500 {
+        client.ask(request("/drop")).is(200, "block");
+        client.ask(request("/drop-empty")).is(200, "");
+        client.ask(request("/declared")).is(200, "block");
+    }
+    client.ask(GET).is(200, "fine");
+    assert_eq!(site.handle.stats().accepted, 1);
+}
+
+#[test]
+fn a_panic_after_early_hints_is_a_500() {
+    silence();
+    let site = Site::new(config(), panicking);
+    let mut client = site.connect();
+    assert_eq!(client.ask(request("/hints")).code, 103);
+    assert_eq!(client.reply().code, 500);
+    client.ask(GET).is(200, "fine");
+}
+
+/// Even an error that panics when it is shown, and a panic with a payload that panics, cost no more than a connection.
+#[test]
+fn panics_within_panics() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("the payload of a panic");
+        }
+    }
+    #[derive(Debug)]
+    struct Unspeakable;
+    impl std::fmt::Display for Unspeakable {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            panic!("in Display");
+        }
+    }
+    impl std::error::Error for Unspeakable {}
+
+    silence();
+    let mut config = config();
+    config.max_connections = 2; // a place that is lost would be missed soon
+    config.max_pending = 0;
+    let site = Site::new(
+        config,
+        app_fn(|environ, start_response| match environ.raw_path() {
+            "/bomb" => panic::panic_any(Bomb),
+            "/unspeakable" => Err(Unspeakable.into()),
+            _ => {
+                start_response.start(Status::OK, &[])?;
+                Ok("fine")
+            }
+        }),
+    );
+    for path in ["/bomb", "/unspeakable"].repeat(5) {
+        let mut client = site.connect();
+        client.send(request(path));
+        match client.next() {
+            Ok(reply) => assert_eq!(reply.code, 500, "{path}"),
+            Err(broken) => assert_ne!(broken.end, End::Never, "{path}"),
+        }
+        drop(client);
+        site.wait_for("the connection to end", |stats| stats.open == 0);
+        site.get().is(200, "fine");
+        site.wait_for("the connection to end", |stats| stats.open == 0);
+    }
+}
+
+/// Threads without a connection wait for one, and a thread that has seen a panic is as good as any.
+#[test]
+fn threads_are_used_again() {
+    silence();
+    let site = Site::new(config(), panicking);
+    for _ in 0..100 {
+        let mut client: Client = site.connect();
+        client.send(request("/call"));
+        assert_eq!(client.reply().code, 500);
+        drop(client);
+        site.wait_for("the connection to end", |stats| stats.open == 0);
+    }
+    assert!(site.handle.stats().threads <= 3, "{:?}", site.handle);
+}
