@@ -15,13 +15,18 @@ pub mod middleware;
 mod multipart;
 mod negotiate;
 mod pattern;
+mod pool;
 mod range;
 mod redirect;
 mod request;
 mod response;
 pub mod router;
 mod site;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stream;
+#[cfg(feature = "templates")]
+mod template;
 #[cfg(test)]
 mod testing;
 mod validator;
@@ -44,11 +49,20 @@ pub use middleware::Session;
 #[cfg(feature = "multipart")]
 pub use multipart::{Multipart, Part};
 pub use negotiate::prefers;
+pub use pool::{Pool, Pooled};
 pub use redirect::Redirect;
 pub use request::{BodyReader, Request};
 pub use response::{Html, IntoResponse, Response};
 pub use site::Site;
+#[cfg(feature = "sqlite")]
+pub use sqlite::Sqlite;
 pub use stream::{Event, Sse, Stream};
+#[cfg(feature = "templates")]
+pub use template::{Page, Templates};
 pub use validator::{Conditions, ETag, Validators};
 
 pub use gateway_spec::{Body, Bytes, Status};
+#[cfg(feature = "templates")]
+pub use minijinja::{self, context};
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
