@@ -9,24 +9,27 @@ use std::thread;
 use std::time::Duration;
 
 use conformance::fixtures::{
-    Counter, Script, Step, fail, forever, gone_probe, input_probe, meeting, panics, restart, restart_with, start,
-    start_with, wiping, writes, yields,
+    Counter, PATIENCE, Script, Step, fail, forever, gone_probe, input_probe, meeting, panics, restart, restart_with,
+    start, start_with, wiping, writes, yields,
 };
 use gateway_spec::{Application, Body, Environ, Error, StartResponse, Status, app_fn};
-use support::{Ask, Framing, Server, Site, on_every_server, on_server};
+use support::{Answer, Ask, Framing, Server, Site, on_every_server, on_server};
 
 fn site(server: &dyn Server, app: impl Application + 'static) -> Box<dyn Site> {
     server.start(Arc::new(app))
 }
 
-/// A script that breaks the contract before anything was sent: 500, the rule in the log, and the next request is served.
+/// A script that breaks the contract before anything was sent: 500, the rule in the log, and the next request is served,
+/// by the same answer (GW-REF-05).
 #[track_caller]
 fn fails(server: &dyn Server, script: Script, rule: &str) {
     let (returned, closed) = (script.returned(), script.closed());
     let site = site(server, script);
-    site.ask(&Ask::get("/")).is_failure(500);
+    let first = site.ask(&Ask::get("/")).is_failure(500).clone();
     site.must_log(rule);
-    site.ask(&Ask::get("/")).is_failure(500);
+    let second = site.ask(&Ask::get("/")).is_failure(500).clone();
+    let names = |answer: &Answer| answer.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&first), first.body), (names(&second), second.body));
     drop(site);
     assert_eq!(closed.count(), returned.count(), "close() exactly once for each body (GW-ITER-09)");
 }
@@ -200,9 +203,9 @@ fn gw_hdr_08_bad_headers_are_refused(server: &dyn Server) {
     }
 }
 
-/// GW-STA-01, GW-STA-03: a status that is none is a 500, and never a line of its own.
+/// GW-STA-01, GW-STA-02, GW-STA-03: a status that is none is a 500, and never a line of its own.
 fn gw_sta_01_a_bad_status_is_a_failure(server: &dyn Server) {
-    for status in ["200", "20X OK", "200 OK\r\nX-Script: 1", "100 Continue", "600 X"] {
+    for status in ["200", "20X OK", "200 O\tK", "200 \x07", "200 OK\r\nX-Script: 1", "100 Continue", "600 X"] {
         let app = move |_: &mut Environ<'_>, start_response: &mut dyn StartResponse| {
             start_response.start(Status::parse(status)?, &[])?;
             Ok("page")
@@ -300,7 +303,7 @@ fn gw_cl_03_a_short_body_is_cut(server: &dyn Server) {
     none.must_log("GW-CL-03");
 }
 
-/// GW-CL-05, GW-REF-09, GW-REF-10, H1-CLEN-01: the length is derived from one block, or from a body that knows it, and
+/// GW-CL-05, GW-ITER-07, GW-REF-09, GW-REF-10, H1-CLEN-01: the length is derived from one block, or from a body that knows it, and
 /// only if nothing was written.
 fn gw_cl_05_the_length_is_derived_where_it_is_known(server: &dyn Server) {
     for (script, length) in [
@@ -483,7 +486,7 @@ fn gw_def_12_a_waiting_body_learns_that_the_client_has_gone(server: &dyn Server)
     assert!(!site.log().contains("the client never went"), "{}", site.log());
 }
 
-/// GW-ITER-09, GW-ERH-05, GW-REF-02: errors and panics of the call, with nothing sent: 500, logged, the server lives.
+/// GW-ITER-09, GW-ERH-05, GW-REF-02, GW-REF-03: errors and panics, those of an error handler too, with nothing sent: 500, logged, the server lives.
 fn gw_erh_05_failures_before_the_head_become_a_500(server: &dyn Server) {
     fails(server, Script::call([fail("error of the script")]), "error of the script");
     fails(server, Script::call([panics("panic of the script")]), "panic of the script");
@@ -492,6 +495,8 @@ fn gw_erh_05_failures_before_the_head_become_a_500(server: &dyn Server) {
     fails(server, Script::call([start(200)]).body([fail("error of the script")]), "error of the script");
     fails(server, Script::call([start(200)]).body([yields(""), panics("panic of the script")]), "panic of the script");
     fails(server, Script::call([]).body([fail("error of the script")]), "error of the script");
+    fails(server, Script::call([start(200), restart_with(500, &[("A B", "x")])]).body([yields("page")]), "GW-HDR-03");
+    fails(server, Script::call([start(200)]).body([restart_with(500, &[("A B", "x")]), yields("page")]), "GW-HDR-03");
 }
 
 /// GW-ITER-08, GW-ERH-05, GW-ERH-06: the same with the head sent: cut, nothing appended, logged, the body closed once.
@@ -590,6 +595,249 @@ fn gw_env_02_an_environ_can_be_wiped(server: &dyn Server) {
     let mut connection = site.connect();
     connection.ask(&Ask::post("/", "body")).is(200, "wiped");
     connection.ask(&Ask::get("/")).is(200, "wiped");
+}
+
+/// GW-SR-18: an error that was taken is not kept: it is gone before the body is asked for the first block.
+fn gw_sr_18_exc_info_is_not_kept(server: &dyn Server) {
+    #[derive(Debug)]
+    struct Counted(Counter);
+    impl std::fmt::Display for Counted {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("counted")
+        }
+    }
+    impl std::error::Error for Counted {}
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.add();
+        }
+    }
+    let app = |_: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        let dropped = Counter::default();
+        start_response.restart(Status::OK, &[], Box::new(Counted(dropped.clone())))?;
+        let mut blocks = 0;
+        Ok(Body::late(move |_| {
+            blocks += 1;
+            (blocks == 1).then(|| Ok(dropped.count().to_string().into()))
+        }))
+    };
+    site(server, app).ask(&Ask::get("/")).is(200, "1");
+}
+
+/// GW-CALL-08, GW-CALL-09, GW-MW-01, GW-EXT-07: layers that do nothing are not seen, neither by the client nor by the
+/// application.
+fn gw_call_09_layers_are_invisible(server: &dyn Server) {
+    struct Layer(Arc<dyn Application>);
+    impl Application for Layer {
+        fn call(&self, environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<Body, Error> {
+            let mut body = self.0.call(environ, start_response)?;
+            Ok(Body::late(move |start_response| body.next(start_response)))
+        }
+    }
+    let shown = |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        start_response.start(Status::OK, &[("X-Shown", "1")])?;
+        let of_connection = |name: &str| name == "REMOTE_PORT" || name == "SERVER_PORT";
+        let vars = environ.vars().into_iter().filter(|(name, _)| !of_connection(name));
+        Ok(Body::blocks(vars.map(|(name, value)| format!("{name}={value:?}\n")).collect::<Vec<_>>()))
+    };
+    let apps: [Arc<dyn Application>; 5] = [
+        Arc::new(shown),
+        Arc::new(Script::call([start(200)]).body([yields("a"), yields(""), yields("b")])),
+        Arc::new(Script::call([]).body([yields(""), start(201), yields("late")])),
+        Arc::new(Script::call([start(200), writes("a"), restart(503)])),
+        Arc::new(Script::call([start(200), start(200)])),
+    ];
+    for app in apps {
+        let mut layered = Arc::clone(&app);
+        let mut answers = Vec::new();
+        for layers in 0..4 {
+            if layers != 2 {
+                let answer = server.start(Arc::clone(&layered)).ask(&Ask::post("/a?b", "c").header("X-D", "e"));
+                let lasting = answer.headers.into_iter().filter(|(name, _)| name != "Date").collect::<Vec<_>>();
+                answers.push((answer.status, answer.complete, answer.body, lasting));
+            }
+            layered = Arc::new(Layer(layered));
+        }
+        assert_eq!(answers[0], answers[1], "one layer");
+        assert_eq!(answers[0], answers[2], "three layers");
+    }
+}
+
+/// GW-EWV-10, GW-EWV-11, GW-EWV-12: the environ tells the truth: other threads call the same application at the same
+/// time, no other process does, and this is not the only request.
+fn gw_ewv_10_the_flags_are_true(server: &dyn Server) {
+    let inside = Counter::default();
+    let counter = inside.clone();
+    let app = move |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<String, Error> {
+        counter.add();
+        let together = counter.reached(2); // both are in the call now
+        start_response.start(Status::OK, &[])?;
+        Ok(format!("{together} {} {} {}", environ.multithread(), environ.multiprocess(), environ.run_once()))
+    };
+    let site = site(server, app);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| site.ask(&Ask::get("/")).is(200, "2 true false false").status);
+        }
+    });
+}
+
+/// GW-EWV-05, GW-EWV-07, GW-EWV-08, GW-ERR-01: what an application writes to the errors stream arrives where the server
+/// was told, whatever text it is.
+fn gw_ewv_05_the_errors_stream_arrives(server: &dyn Server) {
+    let app = |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<(), Error> {
+        let errors = environ.errors().clone();
+        errors.write("one: \u{1f600}\u{1}\n");
+        errors.write_lines(["two\n", "three\n"]);
+        errors.write(&"long ".repeat(200_000));
+        errors.write("end\n");
+        errors.flush();
+        start_response.start(Status::NO_CONTENT, &[])?;
+        Ok(())
+    };
+    let site = site(server, app);
+    site.ask(&Ask::get("/")).is(204, "");
+    site.must_log("long end\n");
+    assert!(site.log().contains("one: \u{1f600}\u{1}\n") && site.log().contains("two\nthree\n"));
+}
+
+// --- files ---
+
+/// A file with these bytes that is removed when it is dropped.
+struct TempFile(std::path::PathBuf);
+
+impl TempFile {
+    fn new(bytes: &[u8]) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("gateway-contract-{}-{}", std::process::id(), NUMBER.fetch_add(1, SeqCst));
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        Self(path)
+    }
+
+    fn body(&self, offset: u64, length: u64) -> Body {
+        Body::file(std::fs::File::open(&self.0).unwrap(), offset, length)
+    }
+
+    /// How many descriptors of this process are of this file.
+    fn open_descriptors(&self) -> usize {
+        let links =
+            std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| *link == self.0).count()
+    }
+
+    /// Waits until none is.
+    #[track_caller]
+    fn is_closed(&self) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while self.open_descriptors() > 0 {
+            assert!(std::time::Instant::now() < deadline, "the file is still open");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// GW-FILE-01, GW-FILE-03, GW-FILE-04, GW-FILE-07, GW-FILE-11, GW-FILE-12, GW-FILE-13: a part of a file, given to the server as
+/// such, iterated by a layer, or read as any reader, is the same answer; and the file is closed.
+fn gw_file_04_files_are_bodies(server: &dyn Server) {
+    let octets: Vec<u8> = (0..300_000u32).map(|n| (n * 7 % 251) as u8).collect();
+    let file = Arc::new(TempFile::new(&octets));
+    for (offset, length) in [(0, 300_000), (10, 5), (299_999, 1), (100, 0), (65_536, 131_072)] {
+        let part = &octets[offset as usize..(offset + length) as usize];
+        let ways: [fn(&TempFile, u64, u64) -> Body; 3] = [
+            |file, offset, length| file.body(offset, length),
+            |file, offset, length| {
+                let mut body = file.body(offset, length);
+                Body::late(move |start_response| body.next(start_response))
+            },
+            |file, offset, length| {
+                use std::io::{Read, Seek, SeekFrom};
+                let mut opened = std::fs::File::open(&file.0).unwrap();
+                opened.seek(SeekFrom::Start(offset)).unwrap();
+                Body::reader(opened.take(length))
+            },
+        ];
+        for (number, way) in ways.into_iter().enumerate() {
+            let shared = Arc::clone(&file);
+            let site = site(
+                server,
+                app_fn(move |_, start_response| {
+                    start_response.start(Status::OK, &[])?;
+                    Ok(way(&shared, offset, length))
+                }),
+            );
+            let mut connection = site.connect();
+            for _ in 0..2 {
+                let answer = connection.ask(&Ask::get("/"));
+                assert!(answer.status == 200 && answer.complete && answer.body == part, "{offset} {length} {number}");
+                if number == 0 {
+                    assert_eq!(answer.header("Content-Length"), Some(length.to_string().as_str()));
+                }
+            }
+            let head = connection.ask(&Ask::new("HEAD", "/"));
+            head.is(200, "");
+            file.is_closed();
+        }
+    }
+}
+
+/// GW-FILE-05, GW-FILE-07, GW-FILE-09, GW-FILE-10: a file that is not returned is not sent, and closed; so is one whose client
+/// leaves, and one behind a declared length.
+fn gw_file_07_files_are_closed(server: &dyn Server) {
+    let file = Arc::new(TempFile::new(&vec![b'x'; 50_000_000]));
+    let shared = Arc::clone(&file);
+    let site = site(
+        server,
+        app_fn(move |environ, start_response| {
+            let body = shared.body(0, 50_000_000);
+            match environ.path_info().as_bytes() {
+                b"/dropped" => {
+                    start_response.start(Status::OK, &[])?;
+                    Ok("instead".into())
+                }
+                b"/five" => {
+                    start_response.start(Status::OK, &[("Content-Length", "5")])?;
+                    Ok(body)
+                }
+                b"/unstarted" => Ok(body),
+                _ => {
+                    start_response.start(Status::OK, &[])?;
+                    Ok(body)
+                }
+            }
+        }),
+    );
+    site.ask(&Ask::get("/dropped")).is(200, "instead");
+    file.is_closed();
+    site.ask(&Ask::get("/five")).is(200, "xxxxx");
+    file.is_closed();
+    site.ask(&Ask::get("/unstarted")).is_failure(500);
+    site.must_log("GW-SR-03");
+    file.is_closed();
+    site.connect().leave_after(&Ask::get("/"), "xxx");
+    file.is_closed();
+}
+
+/// GW-FILE-11: a file that is shorter than was said is cut: never padded, never complete.
+fn gw_file_11_a_file_that_became_shorter_is_cut(server: &dyn Server) {
+    let file = Arc::new(TempFile::new(b"hello"));
+    let shared = Arc::clone(&file);
+    let site = site(
+        server,
+        app_fn(move |_, start_response| {
+            start_response.start(Status::OK, &[])?;
+            Ok(shared.body(0, 10))
+        }),
+    );
+    site.ask(&Ask::get("/")).is_cut(200, "hello");
+    site.must_log("shorter");
+    file.is_closed();
 }
 
 // --- the input ---
@@ -757,6 +1005,13 @@ on_every_server! {
     gw_wr_09_a_write_needs_a_head
     gw_call_06_one_call_for_each_request
     gw_env_02_an_environ_can_be_wiped
+    gw_sr_18_exc_info_is_not_kept
+    gw_call_09_layers_are_invisible
+    gw_ewv_10_the_flags_are_true
+    gw_ewv_05_the_errors_stream_arrives
+    gw_file_04_files_are_bodies
+    gw_file_07_files_are_closed
+    gw_file_11_a_file_that_became_shorter_is_cut
     gw_in_03_the_input_ends_with_the_body
     gw_in_11_the_input_is_octets
     gw_def_04_a_truncated_input_is_an_error

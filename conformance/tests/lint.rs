@@ -84,11 +84,14 @@ fn gw_sr_03_content_without_a_head() {
     }
 }
 
+/// GW-SR-10, GW-SR-11, GW-ERH-07
 #[test]
 fn gw_sr_10_a_second_start() {
     let twice = || Script::call([start_with(200, &[TEXT]), start(200)]);
     finds(twice(), &["GW-SR-10 Error Application"]);
     finds(twice().block("x").swallowing(), &["GW-SR-10 Error Application"]);
+    let page = Script::call([start_with(200, &[("X", "a\nb")]), start_with(500, &[TEXT])]).block("page").swallowing();
+    finds(page, &["GW-HDR-04 Error Application", "GW-SR-10 Error Application"]);
     let repaired = [start_with(200, &[TEXT]), start(200), restart_with(500, &[TEXT])];
     finds(Script::call(repaired).block("x").swallowing(), &["GW-SR-10 Error Application"]);
 }
@@ -143,10 +146,11 @@ fn gw_hdr_what_the_contract_refuses_is_told() {
     ] {
         finds(head(200, &[(name, value)]), &[&format!("{rule} Error Application")]);
     }
-    let app = app_fn(|_, start_response| Ok(start_response.early_hints(&[("A B", "x")])?));
+    let app = app_fn(|_, start_response| start_response.early_hints(&[("A B", "x")]));
     assert_eq!(found(app)[0], "GW-HDR-03 Error Application");
 }
 
+/// GW-DEF-11, GW-VAL-03: besides what the contract refuses.
 #[test]
 fn headers_that_are_valid_and_wrong() {
     for (rule, headers) in [
@@ -169,6 +173,7 @@ fn headers_that_are_valid_and_wrong() {
     }
 }
 
+/// GW-DEF-11
 #[test]
 fn statuses_and_what_goes_with_them() {
     for (rule, code, headers) in [

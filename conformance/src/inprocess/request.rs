@@ -270,7 +270,7 @@ fn redirect(
     let method = match response.status {
         303 if method != "HEAD" => "GET",
         301 | 302 if method == "POST" => "GET",
-        301 | 302 | 303 => method,
+        301..=303 => method,
         307 | 308 if body_again => method,
         _ => return None,
     };

@@ -32,6 +32,7 @@ fn mirror(environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> 
     ))
 }
 
+/// GW-REF-30: what a test leaves out is what a usual request has.
 #[test]
 fn a_request_is_what_was_asked_for() {
     let client = Client::new(mirror);
