@@ -42,6 +42,10 @@ pub(crate) struct Wire {
     pub(crate) requests: AtomicU64,
     /// When the application has to be done, by the coarse clock; 0 for never.
     app_deadline: AtomicU64,
+    /// Bytes sent since the application began to answer, and microseconds waited for the client to take them: the
+    /// minimum rate is that of a whole response, however small its blocks are.
+    sent: AtomicU64,
+    waited: AtomicU64,
     /// Whether the connection closes after the response in hand: it was chosen to make room, or the server stops.
     closing: AtomicBool,
     /// Whether the server has cut the connection for good.
@@ -60,6 +64,8 @@ impl Wire {
             holds: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             app_deadline: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
         }
@@ -175,15 +181,19 @@ impl Wire {
             [block] => self.stream.try_write(block)?,
             _ => self.send_vectored(blocks, 0)?,
         };
+        self.count(sent as u64);
         if sent == total {
             return Ok(());
         }
-        let mut pace = Pace::of_writing(&self.config);
+        let mut pause = Duration::ZERO;
         while sent < total {
-            self.wait_to_write(&mut pace)?;
+            self.wait_to_write(&mut pause)?;
             let more = self.send_vectored(blocks, sent)?;
             sent += more;
-            pace.progress(more as u64);
+            if more > 0 {
+                pause = Duration::ZERO;
+                self.count(more as u64);
+            }
         }
         Ok(())
     }
@@ -192,7 +202,7 @@ impl Wire {
     pub(crate) fn write_file(&self, file: &std::fs::File, offset: u64, length: u64) -> io::Result<u64> {
         const PIECE: u64 = 1 << 20;
         self.stream.set_nonblocking(true)?;
-        let mut pace = Pace::of_writing(&self.config);
+        let mut pause = Duration::ZERO;
         let mut sent = 0;
         while sent < length {
             let piece = usize::try_from((length - sent).min(PIECE)).unwrap_or(usize::MAX);
@@ -200,9 +210,10 @@ impl Wire {
                 Ok(0) => break,
                 Ok(n) => {
                     sent += n as u64;
-                    pace.progress(n as u64);
+                    pause = Duration::ZERO;
+                    self.count(n as u64);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(&mut pace)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(&mut pause)?,
                 Err(error) => return Err(error),
             }
         }
@@ -210,16 +221,26 @@ impl Wire {
         Ok(sent)
     }
 
-    /// Waits for room, and gives up on a client that takes nothing, or too little.
-    fn wait_to_write(&self, pace: &mut Pace) -> io::Result<()> {
-        let left = pace.left();
+    /// Waits for room, and gives up on a client that takes nothing, or too little. `pause` is for how long it has taken
+    /// nothing.
+    fn wait_to_write(&self, pause: &mut Duration) -> io::Result<()> {
+        let waited = Duration::from_micros(self.waited.load(Ordering::Relaxed));
+        let left = Pace::of_writing(&self.config, self.sent.load(Ordering::Relaxed), waited, *pause).left();
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         let start = Instant::now();
         self.wait_for(PollFlags::OUT, left.min(WRITE_RETRY))?;
-        pace.waited(start.elapsed());
+        let time = start.elapsed();
+        *pause += time;
+        let waited = u64::try_from((waited + time).as_micros()).unwrap_or(u64::MAX);
+        self.waited.store(waited, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Counts bytes sent. Only the connection's thread writes, but for the 100 that another one may send.
+    fn count(&self, bytes: u64) {
+        self.sent.store(self.sent.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
     }
 
     fn wait_for(&self, what: PollFlags, limit: Duration) -> io::Result<()> {
@@ -267,6 +288,8 @@ impl Wire {
 
     /// Notes that the application begins to answer.
     pub(crate) fn begin_app(&self) {
+        self.sent.store(0, Ordering::Relaxed);
+        self.waited.store(0, Ordering::Relaxed);
         if let Some(limit) = self.config.app_deadline {
             self.app_deadline.store(self.clock.now() + milliseconds(limit), Ordering::Relaxed);
         }
@@ -306,8 +329,8 @@ impl Pace {
         Self::new(config.body_timeout, config)
     }
 
-    fn of_writing(config: &Config) -> Self {
-        Self::new(config.write_timeout, config)
+    fn of_writing(config: &Config, bytes: u64, waited: Duration, paused: Duration) -> Self {
+        Self { bytes, waited, paused, ..Self::new(config.write_timeout, config) }
     }
 
     fn new(pause: Duration, config: &Config) -> Self {

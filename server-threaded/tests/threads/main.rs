@@ -5,6 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod descriptors;
+mod drips;
 mod full_house;
 mod panics;
 mod support;

@@ -1,15 +1,18 @@
 //! Servers in threads, clients that speak bytes, and a few small applications.
 
 use std::fmt;
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use gateway_spec::{Application, Environ, Error, Errors, StartResponse, Status};
-use server_threaded::{Config, Handle, LocalAddr, Server, Stats};
+use server_threaded::{Config, Exchange, Handle, LocalAddr, Server, Stats};
 
 /// How long a test waits for what must happen. Long: it only ends tests that would hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
@@ -135,6 +138,78 @@ impl Gate {
     }
 }
 
+/// What `on_response` was told of one response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) target: String,
+    pub(crate) status: u16,
+    pub(crate) bytes: u64,
+    pub(crate) aborted: bool,
+}
+
+/// Writes down what hooks are told.
+#[derive(Clone, Default)]
+pub(crate) struct Notes {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    errors: Arc<Mutex<Vec<io::ErrorKind>>>,
+}
+
+impl Notes {
+    pub(crate) fn of(config: &mut Config) -> Self {
+        let notes = Self::default();
+        let (seen, errors) = (Arc::clone(&notes.seen), Arc::clone(&notes.errors));
+        config.on_response = Some(Arc::new(move |exchange: &Exchange<'_>| {
+            seen.lock().unwrap().push(Seen {
+                method: exchange.method.to_owned(),
+                target: exchange.target.to_owned(),
+                status: exchange.status,
+                bytes: exchange.bytes,
+                aborted: exchange.aborted,
+            });
+        }));
+        config.on_error = Some(Arc::new(move |_, error| errors.lock().unwrap().push(error.kind())));
+        notes
+    }
+
+    /// Waits until there were so many responses.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Seen> {
+        let seen = || self.seen.lock().unwrap().clone();
+        wait_until(|| seen().len() >= count, || format!("{:?}", seen()));
+        seen()
+    }
+
+    pub(crate) fn errors(&self) -> Vec<io::ErrorKind> {
+        self.errors.lock().unwrap().clone()
+    }
+}
+
+/// A directory of its own for a test, removed with all that is in it.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("server-threaded-{}-{}", std::process::id(), COUNT.fetch_add(1, SeqCst));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn file(&self, content: &[u8]) -> PathBuf {
+        let path = self.0.join("file");
+        fs::write(&path, content).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
 /// What a client reads from and writes to.
 pub(crate) trait Stream: Read + Write + Send {}
 impl<S: Read + Write + Send> Stream for S {}
@@ -205,6 +280,20 @@ impl Client {
     pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Reply {
         self.send(request);
         self.reply()
+    }
+
+    /// Sends pieces with pauses between, until something arrives, the connection ends, or the test is out of patience.
+    pub(crate) fn drip<'p>(&mut self, pieces: impl IntoIterator<Item = &'p [u8]>, pause: Duration) {
+        let tcp = self.tcp.as_ref().unwrap().try_clone().unwrap();
+        let end = Instant::now() + PATIENCE;
+        for piece in pieces {
+            tcp.set_read_timeout(Some(pause)).unwrap();
+            let quiet = tcp.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+            if !quiet || Instant::now() > end || self.try_send(piece).is_err() {
+                break;
+            }
+        }
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
     }
 
     /// Waits for an answer, which must be whole.
