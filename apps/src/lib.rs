@@ -21,6 +21,11 @@ use gateway_spec::Application;
 
 pub use mount::{Mount, mounted};
 
+/// The README's code is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// An application by its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
