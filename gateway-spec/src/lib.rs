@@ -2,6 +2,8 @@
 
 mod application;
 mod body;
+#[cfg(doctest)]
+mod by_construction;
 mod calls;
 mod env_str;
 mod environ;

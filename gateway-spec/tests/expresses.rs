@@ -126,7 +126,11 @@ fn a_body_of_ones_own_knows_its_length_and_is_closed_once() {
     assert_eq!(closed.load(Relaxed), 1, "after the end");
 
     let short = app_fn(|environ, start_response| {
-        let body = app.call(environ, &mut AddHeader { inner: start_response, header: ("Content-Length", "1") })?;
+        let body = Application::call(
+            &app,
+            environ,
+            &mut AddHeader { inner: start_response, header: ("Content-Length", "1") },
+        )?;
         Ok(body)
     });
     assert_eq!(serve(&short), ["200 OK; Content-Length: 1", "2"]);
@@ -168,6 +172,7 @@ fn a_late_body_may_have_no_bytes_at_all() {
     assert_eq!(serve(&app), ["204 No Content"]);
 }
 
+/// GW-FILE-02, GW-FILE-04, GW-FILE-06, GW-REF-31
 #[test]
 fn files_are_bodies_from_any_offset() {
     let path = std::env::temp_dir().join(format!("gateway-spec-expresses-{}", std::process::id()));
@@ -398,6 +403,40 @@ fn a_middleware_changes_answers_that_start_early_late_or_only_write() {
     );
 }
 
+/// GW-MW-09: what a layer decides about one head is decided anew about the next one.
+#[test]
+fn a_middleware_decides_anew_at_each_start() {
+    /// Takes away the length of what is plain text.
+    struct NoLength<'s>(&'s mut dyn StartResponse);
+    impl StartResponse for NoLength<'_> {
+        fn start_response(
+            &mut self,
+            status: Status,
+            headers: &[(&str, &str)],
+            exc_info: Option<Error>,
+        ) -> Result<&mut dyn Write, Error> {
+            let text = headers.contains(&("Content-Type", "text/plain"));
+            let kept: Vec<_> = headers.iter().copied().filter(|(name, _)| !text || *name != "Content-Length").collect();
+            self.0.start_response(status, &kept, exc_info)
+        }
+
+        fn writer(&mut self) -> &mut dyn Write {
+            self.0.writer()
+        }
+    }
+    let app = |first: &'static str, second: &'static str| {
+        app_fn(move |_, start_response| {
+            let mut layer = NoLength(start_response);
+            layer.start(Status::OK, &[("Content-Type", first), ("Content-Length", "9")])?;
+            layer.restart(Status::CONFLICT, &[("Content-Type", second), ("Content-Length", "4")], "again".into())?;
+            Ok("page")
+        })
+    };
+    let kept = "409 Conflict; Content-Type: text/html; Content-Length: 4";
+    assert_eq!(serve(&app("text/plain", "text/html")), [kept, "page"]);
+    assert_eq!(serve(&app("text/html", "text/plain")), ["409 Conflict; Content-Type: text/plain", "page"]);
+}
+
 /// A layer that shows its own page in place of any error of the application (GW-MW-10).
 struct ErrorPages<A>(A);
 
@@ -477,9 +516,29 @@ fn layers_talk_through_the_environ() {
         assert!(environ.mount("/x"));
         environ.extensions_mut().insert(User("Ada"));
         environ.set("PATH_INFO", "/z");
-        app.call(environ, start_response)
+        Application::call(&app, environ, start_response)
     });
     assert_eq!(serve(&layer), ["200 OK", r#"User("Ada") at /x/z, cookies "a=1; b=2""#]);
+}
+
+/// GW-EXT-06: what a layer offers as a function of the environ is still right after another layer has changed it.
+#[test]
+fn a_layer_offers_functions_rather_than_values() {
+    struct Query(fn(&Environ<'_>) -> String);
+    let app = app_fn(|environ, start_response| {
+        start_response.start(Status::OK, &[])?;
+        let Query(query) = environ.extensions().get().unwrap();
+        Ok(query(environ))
+    });
+    let rewrites = app_fn(|environ, start_response| {
+        environ.set("QUERY_STRING", "rewritten");
+        Application::call(&app, environ, start_response)
+    });
+    let offers = app_fn(|environ, start_response| {
+        environ.extensions_mut().insert(Query(|environ| environ.query_string().to_owned()));
+        Application::call(&rewrites, environ, start_response)
+    });
+    assert_eq!(serve(&offers), ["200 OK", "rewritten"]);
 }
 
 // --- the input (GW-IN, GW-DEF-04) ---
@@ -538,7 +597,7 @@ fn a_layer_can_replace_the_input() {
     let layer = app_fn(|environ, start_response| {
         let input = environ.take_input();
         environ.set_input(Input::from_reader(input.take(3)));
-        count.call(environ, start_response)
+        Application::call(&count, environ, start_response)
     });
     assert_eq!(serve_body(&layer, Bytes::from_static(b"abcdef").into()), ["200 OK", "abc"]);
 }

@@ -9,12 +9,12 @@ use gateway_spec::{
 
 /// Calls the application once and returns what went over the wire: the head as one text, then each block, then `cut`
 /// if the answer could not be finished.
-pub fn serve(app: &dyn Application) -> Vec<String> {
+pub(crate) fn serve(app: &dyn Application) -> Vec<String> {
     serve_body(app, Input::empty())
 }
 
 /// [`serve`] with a request body.
-pub fn serve_body(app: &dyn Application, input: Input) -> Vec<String> {
+pub(crate) fn serve_body(app: &dyn Application, input: Input) -> Vec<String> {
     let server = ServerInfo::new("localhost", "80", "test");
     let peer = Peer::unix();
     let headers = [Field { name: "Cookie", value: b"a=1" }, Field { name: "cookie", value: b"b=2" }];
