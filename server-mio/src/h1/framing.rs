@@ -33,9 +33,11 @@ enum Coding {
     Absent,
     /// `chunked` and nothing else.
     Chunked,
-    /// A well-formed list with something else in it.
+    /// Only other codings so far: if it ends so, the end of the body cannot be found (H1-FRM-05).
     Unknown,
-    /// No list of codings, or chunked twice (H1-FRM-06), or with parameters (H1-CHK-03).
+    /// Other codings, and then `chunked` (H1-FRM-04).
+    UnknownChunked,
+    /// No list of codings, or chunked not at its end, or twice (H1-FRM-06), or with parameters (H1-CHK-03).
     Malformed,
 }
 
@@ -67,10 +69,10 @@ impl<'b> Controls<'b> {
                 // An empty element is tolerated in other lists; here it is how smuggling begins (C-H5).
                 _ if !is_token(name) || parameters.is_some_and(|p| p.trim_ascii().is_empty()) => Coding::Malformed,
                 _ if chunked && parameters.is_some() => Coding::Malformed,
-                Coding::Malformed => Coding::Malformed,
-                Coding::Chunked if chunked => Coding::Malformed,
+                Coding::Malformed | Coding::Chunked | Coding::UnknownChunked => Coding::Malformed,
                 Coding::Absent if chunked => Coding::Chunked,
-                _ => Coding::Unknown,
+                Coding::Unknown if chunked => Coding::UnknownChunked,
+                Coding::Absent | Coding::Unknown => Coding::Unknown,
             };
         }
     }
@@ -119,7 +121,8 @@ impl<'b> Controls<'b> {
             (_, Some(_)) => Err(Reject::Framing("there are both Transfer-Encoding and Content-Length")),
             _ if version == Version::Http10 => Err(Reject::Framing("HTTP/1.0 has no Transfer-Encoding")),
             (Coding::Chunked, None) => Ok(Framing::Chunked),
-            (Coding::Unknown, None) => Err(Reject::UnknownCoding),
+            (Coding::UnknownChunked, None) => Err(Reject::UnknownCoding),
+            (Coding::Unknown, None) => Err(Reject::Framing("Transfer-Encoding does not end in chunked")),
             (Coding::Malformed, None) => Err(Reject::Framing("Transfer-Encoding is malformed")),
         }
     }
@@ -188,8 +191,11 @@ mod tests {
         for good in ["chunked", "CHUNKED", " chunked\t"] {
             assert_eq!(coding(&[good]), Ok(Framing::Chunked));
         }
-        for unknown in ["gzip, chunked", "gzip", "identity", "xchunked", "chunked, gzip", "foo;a=b, chunked"] {
+        for unknown in ["gzip, chunked", "foo;a=b, chunked", "gzip, br, chunked"] {
             assert_eq!(coding(&[unknown]), Err(501), "{unknown}");
+        }
+        for endless in ["gzip", "identity", "xchunked", "chunked, gzip", "gzip, chunked, gzip"] {
+            assert_eq!(coding(&[endless]), Err(400), "{endless}");
         }
         for bad in [
             "", ",", ", chunked", "chunked,", "chunked, chunked", "\"chunked\"", "chunked chunked", "chunked/1",
