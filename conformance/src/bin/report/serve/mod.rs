@@ -58,6 +58,7 @@ const SERVERS: &[Server] = &[
         about: "the price of the kernel with a thread per connection",
         serve: limit_threaded::serve,
     },
+    Server { name: "server-mio", about: "a Gateway server: event loops that may block", serve: ours::mio },
     Server { name: "server-threaded", about: "a Gateway server: one thread, one connection", serve: ours::threaded },
 ];
 
