@@ -10,6 +10,9 @@ use crate::Server;
 use crate::hooks::{OnError, OnResponse, VerifyPeer};
 use crate::transport::Listener;
 
+/// A thread that outgrows its stack takes the process with it.
+const SMALLEST_STACK: usize = 64 * 1024;
+
 /// How a server listens, what it allows and how long it waits; made by [`Server::builder`].
 ///
 /// Every buffer that a peer can make grow and every phase that a peer can draw out has a limit here, and all are on by
@@ -171,6 +174,21 @@ impl Config {
         }
         if self.max_request_line < 16 {
             return refuse("max_request_line is too small for any request");
+        }
+        if self.max_headers == 0 {
+            return refuse("max_headers is 0: not even Host would be allowed");
+        }
+        for (name, time) in [
+            ("head_timeout", self.head_timeout),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+        ] {
+            if time.is_zero() {
+                return refuse(&format!("{name} is 0: nobody is that fast"));
+            }
+        }
+        if self.stack_size < SMALLEST_STACK {
+            return refuse("stack_size is smaller than 64 KiB, which the server itself may need");
         }
         if let Some(header) = &self.server_header
             && let Err(misuse) = gateway_spec::check_header("Server", header)

@@ -268,6 +268,8 @@ impl State {
 
     fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+        // Answers whose head is still to be sent say that they are the last.
+        self.wires().iter().for_each(|wire| wire.close_soon());
         // If the pipe is full, there is a wake-up in it.
         let _ = io::Write::write(&mut &self.waker, b"s");
         self.wake_watchdog();

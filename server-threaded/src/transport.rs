@@ -70,6 +70,10 @@ impl Listener {
 
     /// Takes the place of a socket file that nobody listens on any more, and of no other file.
     fn bind_unix(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().is_empty() {
+            // The system would choose a name that nobody knows.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no path"));
+        }
         if let Ok(found) = path.symlink_metadata()
             && found.file_type().is_socket()
             && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)

@@ -3,9 +3,11 @@
 //! Through the public API, with clients that speak bytes. Deadlines of the servers are short, so that tests wait for
 //! them; a wait of a test ([`support::PATIENCE`]) is long, so that no verdict depends on how busy the machine is.
 
+mod addresses;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod drips;
 mod full_house;
 mod panics;
+mod shutdown;
 mod support;
