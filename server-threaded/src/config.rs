@@ -102,7 +102,8 @@ pub struct Config {
     pub verify_peer: Option<VerifyPeer>,
     /// Told of what went wrong on a connection. It never stops the server, whatever it is.
     pub on_error: Option<OnError>,
-    /// Told of each response when it is over, the server's own refusals included: for access logs.
+    /// Told of each response when it is over, the server's own refusals included: for access logs. A 503 for want of a
+    /// place is told of by the thread that accepts, so a hook that takes long delays all newcomers.
     pub on_response: Option<OnResponse>,
 }
 

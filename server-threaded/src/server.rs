@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
@@ -15,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::Config;
 use crate::clock::{Clock, milliseconds};
 use crate::connection::{self, Buffers, Service};
-use crate::hooks::Stats;
+use crate::hooks::{Exchange, Stats};
 use crate::transport::{Listener, LocalAddr, Stream};
 use crate::watchdog::{self, Refused};
 use crate::wire::{Wait, Wire};
@@ -353,15 +354,35 @@ impl State {
         }
         self.pending.store(pool.pending.len(), Ordering::Relaxed);
         drop(pool);
-        late.into_iter().for_each(|(stream, _, _)| self.refuse(stream));
+        late.into_iter().for_each(|(stream, peer, _)| self.refuse(stream, &peer));
     }
 
-    fn refuse(&self, stream: Stream) {
+    fn refuse(&self, stream: Stream, peer: &Peer) {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
         let config = &self.config;
         let server = config.server_header.as_deref();
-        self.refused.add(stream, &self.clock, server, config.linger_timeout, config.max_pending);
+        let sent = self.refused.add(stream, &self.clock, server, config.linger_timeout, config.max_pending);
+        self.report_refusal(peer, sent);
         self.wake_watchdog();
+    }
+
+    /// Tells the `on_response` hook of a 503 with so many bytes of content; of none if the client has gone before.
+    fn report_refusal(&self, peer: &Peer, sent: Option<u64>) {
+        let Some(hook) = &self.config.on_response else { return };
+        let exchange = Exchange {
+            peer,
+            method: "",
+            target: "",
+            version: "",
+            status: 503,
+            bytes: sent.unwrap_or(0),
+            aborted: sent.is_none(),
+            duration: Duration::ZERO,
+            referer: None,
+            user_agent: None,
+        };
+        // On the thread that accepts, or on the watchdog: a panic must not end them.
+        let _ = catch_unwind(AssertUnwindSafe(|| hook(&exchange)));
     }
 
     /// Ends the connection that has idled for longest; `false` if none idles.
@@ -403,8 +424,8 @@ fn accept_until_stopped(listener: &Listener, shared: &Arc<Shared>, wake: &UnixSt
                     SHEDDING
                 } else {
                     drop(reserve.take());
-                    for (stream, _) in (0..MOST_REFUSED).map_while(|_| listener.accept().ok()) {
-                        state.refuse_at_once(stream);
+                    for (stream, peer) in (0..MOST_REFUSED).map_while(|_| listener.accept().ok()) {
+                        state.refuse_at_once(stream, &peer);
                     }
                     reserve = File::open("/dev/null").ok();
                     OUT_OF_DESCRIPTORS
@@ -460,11 +481,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 impl State {
     /// Says no and closes, for want of a descriptor to wait with.
-    fn refuse_at_once(&self, stream: Stream) {
+    fn refuse_at_once(&self, stream: Stream, peer: &Peer) {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
         // Room for none: the stream is closed when it is pushed out again.
         let alone = Refused::default();
-        alone.add(stream, &self.clock, self.config.server_header.as_deref(), Duration::ZERO, 1);
+        let sent = alone.add(stream, &self.clock, self.config.server_header.as_deref(), Duration::ZERO, 1);
+        self.report_refusal(peer, sent);
     }
 }
 
@@ -482,11 +504,11 @@ fn admit(shared: &Arc<Shared>, stream: Stream, peer: Peer) {
         } else if spawn(shared, &mut pool).is_err() {
             // No thread to be had. One that is there may come for it later; if there is none, say no.
             if pool.threads == 0
-                && let Some((stream, _)) = pool.ready.pop_back()
+                && let Some((stream, peer)) = pool.ready.pop_back()
             {
                 pool.open -= 1;
                 drop(pool);
-                state.refuse(stream);
+                state.refuse(stream, &peer);
                 return;
             }
         }
@@ -499,7 +521,7 @@ fn admit(shared: &Arc<Shared>, stream: Stream, peer: Peer) {
         state.pending.store(pool.pending.len(), Ordering::Relaxed);
     } else {
         drop(pool);
-        state.refuse(stream);
+        state.refuse(stream, &peer);
     }
 }
 
@@ -520,7 +542,7 @@ impl Shared {
         while let Some((stream, peer)) = self.next_connection() {
             // What the application panics with is caught where it happens. This is for what is ours, so that the count
             // of connections stays right whatever happens.
-            let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let served = catch_unwind(AssertUnwindSafe(|| {
                 self.serve_connection(stream, peer, &mut buffers);
             }));
             if served.is_err() {

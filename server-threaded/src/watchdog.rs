@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::Shutdown;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -64,23 +64,31 @@ pub(crate) fn run(state: &State) {
 pub(crate) struct Refused(Mutex<VecDeque<(Stream, u64)>>);
 
 impl Refused {
-    /// Says no to a connection, without waiting for it.
-    pub(crate) fn add(&self, stream: Stream, clock: &Clock, server: Option<&str>, linger: Duration, most: usize) {
+    /// Says no to a connection, without waiting for it. Returns the length of the answer's content, if it was sent.
+    pub(crate) fn add(
+        &self,
+        stream: Stream,
+        clock: &Clock,
+        server: Option<&str>,
+        linger: Duration,
+        most: usize,
+    ) -> Option<u64> {
         let mut response = Vec::new();
         let mut date = DateCache::new();
         let lines = date.lines(clock.unix(), server, Add::BOTH);
         let own = Own { head_request: false, version: Version::Http11, keep: false, lines };
-        write_reject(&mut response, Reject::BUSY, &own);
+        let length = write_reject(&mut response, Reject::BUSY, &own);
         // A few hundred bytes fit into the buffer of a new socket; if not, the client has gone.
         if !stream.try_write(&response).is_ok_and(|sent| sent == response.len()) {
-            return;
+            return None;
         }
         stream.shutdown(Shutdown::Write);
-        let Ok(mut streams) = self.0.lock() else { return };
+        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if streams.len() >= most.max(1) {
             streams.pop_front();
         }
         streams.push_back((stream, clock.now() + milliseconds(linger)));
+        Some(length)
     }
 
     /// Reads what these clients still send, and closes what has ended or was read from long enough.

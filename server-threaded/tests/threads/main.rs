@@ -4,10 +4,13 @@
 //! them; a wait of a test ([`support::PATIENCE`]) is long, so that no verdict depends on how busy the machine is.
 
 mod addresses;
+mod bodies;
+mod connections;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod drips;
 mod full_house;
+mod hooks;
 mod panics;
 mod shutdown;
 mod support;

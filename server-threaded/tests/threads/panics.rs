@@ -9,13 +9,13 @@ use gateway_spec::{Body, Environ, Error, StartResponse, Status, app_fn};
 
 use crate::support::{Client, End, GET, Site, config};
 
-/// Panics on the threads of connections are on purpose here, and would fill the screen.
-fn silence() {
+/// Panics on the threads of servers are on purpose, and would fill the screen.
+pub(crate) fn silence() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let hook = panic::take_hook();
         panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            if thread::current().name() != Some("connection") {
+            if !matches!(thread::current().name(), Some("connection" | "site" | "watchdog")) {
                 hook(info);
             }
         }));

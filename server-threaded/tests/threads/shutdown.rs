@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gateway_spec::{Application, Body, Bytes, Error, Status, app_fn};
 use server_threaded::{LocalAddr, Server};
 
-use crate::support::{Client, End, GET, Gate, LAST_GET, PATIENCE, Site, config, hello, ms, wait_until};
+use crate::support::{Client, End, GET, Gate, PATIENCE, Site, config, hello, ms, wait_until};
 
 fn held(gate: &Gate) -> impl Application + use<> {
     let gate = gate.clone();
