@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use gateway_spec::{Application, is_token};
 
+use crate::build_errors::{BuildErrors, Place, Problem};
 use crate::context::Shared;
 use crate::handler::{Callable, Handler};
-use crate::router::{Method, Pattern, PatternError, Router};
+use crate::router::{Method, Pattern, Router};
 use crate::site::{Destination, Site};
 use crate::{Error, IntoResponse, Needs, Request, Response};
 
-type Place = &'static Location<'static>;
 pub(crate) type BoxedHandler<S> = Box<dyn Fn(&mut Request<S>) -> Response + Send + Sync>;
 pub(crate) type OnError<S> = Box<dyn Fn(&mut Request<S>, Error) -> Response + Send + Sync>;
 
@@ -57,7 +57,7 @@ pub struct App<S> {
     field_limit: usize,
 }
 
-/// A route whose pattern is not read yet.
+/// A route: what is called for which requests, and where in the program it was added.
 pub(crate) struct Route<S> {
     pub(crate) pattern: Pattern,
     pub(crate) method: Method,
@@ -365,64 +365,5 @@ impl<S: Send + Sync + 'static> App<S> {
 impl<S> fmt::Debug for App<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.routes.iter().map(|r| format!("{} {}", r.method, r.pattern))).finish()
-    }
-}
-
-/// Everything that is wrong with the routes of an [`App`], one line each.
-#[derive(Debug)]
-pub struct BuildErrors(Vec<Problem>);
-
-#[derive(Debug)]
-enum Problem {
-    BadPattern { pattern: String, error: PatternError, place: Place },
-    BadMethod { method: String, place: Place },
-    Conflict { new: String, place: Place, old: String, old_place: Place },
-    MissingParams { route: String, wanted: usize, has: usize, place: Place },
-    TwoBodies { route: String, place: Place },
-    SameName { name: String, place: Place, old_place: Place },
-    NoRoute { what: &'static str, place: Place },
-    MountParameter { prefix: String, place: Place },
-}
-
-impl BuildErrors {
-    /// One message for each mistake.
-    pub fn messages(&self) -> impl ExactSizeIterator<Item = String> {
-        self.0.iter().map(ToString::to_string)
-    }
-}
-
-impl fmt::Display for BuildErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the application cannot be built:")?;
-        self.0.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
-    }
-}
-
-impl std::error::Error for BuildErrors {}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let at = |place: &Place| format!("({}:{})", place.file(), place.line());
-        match self {
-            Self::BadPattern { pattern, error, place } => write!(f, "`{pattern}` {}: {error}", at(place)),
-            Self::BadMethod { method, place } => write!(f, "{method:?} {} is not a method", at(place)),
-            Self::Conflict { new, place, old, old_place } => {
-                write!(f, "{new} {}: the same requests already go to {old} {}", at(place), at(old_place))
-            }
-            Self::MissingParams { route, wanted, has, place } => {
-                let s = if *wanted == 1 { "" } else { "s" };
-                write!(f, "{route} {}: the handler takes {wanted} parameter{s}, the pattern has {has}", at(place))
-            }
-            Self::TwoBodies { route, place } => {
-                write!(f, "{route} {}: only one argument can read the request body", at(place))
-            }
-            Self::SameName { name, place, old_place } => {
-                write!(f, "the name `{name}` {} is already that of another route {}", at(place), at(old_place))
-            }
-            Self::NoRoute { what, place } => write!(f, "`{what}` {}: there is no route before it", at(place)),
-            Self::MountParameter { prefix, place } => {
-                write!(f, "mount {prefix} {}: a prefix has no parameters", at(place))
-            }
-        }
     }
 }

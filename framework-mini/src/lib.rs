@@ -1,6 +1,66 @@
-//! Under construction.
+//! A mini web framework on the Gateway contract: from a request to a function of yours, and from what it returns to a
+//! response.
+//!
+//! ```
+//! use framework_mini::{App, Html, Path, Redirect, State, escape};
+//! use std::sync::Mutex;
+//!
+//! type Names = Mutex<Vec<String>>;
+//!
+//! fn list(State(names): State<Names>) -> Html<String> {
+//!     let names = names.lock().unwrap();
+//!     Html(names.iter().map(|name| format!("<p>{}", escape(name))).collect())
+//! }
+//!
+//! fn add(Path(name): Path<String>, State(names): State<Names>) -> Redirect {
+//!     names.lock().unwrap().push(name);
+//!     Redirect::to("/")
+//! }
+//!
+//! let site = App::new(Names::default())
+//!     .get("/", list)
+//!     .post("/names/{name}", add)
+//!     .build()?;
+//! // `site` is an `Application`: any Gateway server runs it, any middleware wraps it, any application mounts it.
+//! # Ok::<(), framework_mini::BuildErrors>(())
+//! ```
+//!
+//! # Where to read on
+//! - [`App`]: routes, mounts, names. [`App::build`] finds every mistake in them.
+//! - [`FromRequest`]: what a handler can take. [`IntoResponse`]: what it can return. [`Error`]: what goes wrong.
+//! - [`middleware`]: applications around applications, with a log, compression, sessions and more.
+//! - [`router`]: the structure behind the routes, which knows nothing of the rest.
+//!
+//! Handlers are plain functions: they may wait, for a database or a disk, and the server sees to it that others do not.
+//!
+//! # Features
+//! | feature | for | by default |
+//! |---|---|---|
+//! | `forms` | `Query`, `Form`: types of yours by serde | yes |
+//! | `json` | `Json` | yes |
+//! | `multipart` | `Multipart`: uploads as streams | |
+//! | `gzip` | `middleware::Gzip` | |
+//! | `sessions` | `middleware::Sessions`, `Session` and flash messages | |
+//! | `templates` | `Templates`, `Page`, by minijinja | |
+//! | `sqlite` | `Sqlite`: a pool of connections, SQLite compiled in | |
+//!
+//! # Limits, on by default
+//! | what a client can grow | limit | set by |
+//! |---|---|---|
+//! | a body that is held in memory | 1 MiB | [`App::default_body_limit`], [`App::body_limit`] for a route |
+//! | a body that is streamed | 64 MiB | [`App::stream_limit`] |
+//! | fields of a query string or form | 1000 | [`App::field_limit`] |
+//! | parts of an upload, headers of a part, text of a field | 1000, 16 KiB, 64 KiB | `Multipart` |
+//! | ranges of a file | 16 | |
+//! | what a line of the access log keeps of a text | 2 KiB | |
+
+#![cfg_attr(
+    not(all(feature = "forms", feature = "json")),
+    allow(rustdoc::broken_intra_doc_links, reason = "the documentation is that of the default features")
+)]
 
 mod app;
+mod build_errors;
 mod context;
 mod cookie;
 mod error;
@@ -31,7 +91,8 @@ mod template;
 mod testing;
 mod validator;
 
-pub use app::{App, BuildErrors};
+pub use app::App;
+pub use build_errors::BuildErrors;
 pub use context::{Url, Urls};
 pub use cookie::{Cookie, CookieError, Cookies, SameSite};
 pub use error::Error;
@@ -66,3 +127,11 @@ pub use gateway_spec::{Body, Bytes, Status};
 pub use minijinja::{self, context};
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
+
+#[cfg(all(doctest, feature = "sessions", feature = "sqlite", feature = "templates"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+#[cfg(all(doctest, feature = "forms", feature = "json"))]
+#[doc = include_str!("../../docs/coming-from.md")]
+struct ComingFrom;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use minijinja::value::{Kwargs, Serde};
@@ -33,9 +33,9 @@ impl Templates {
     }
 
     /// The files of a folder, read when they are needed; in debug builds again when they have changed.
-    pub fn folder(folder: impl AsRef<Path>) -> Self {
+    pub fn folder(folder: impl Into<PathBuf>) -> Self {
         let mut environment = Self::environment();
-        environment.set_loader(path_loader(folder.as_ref().to_owned()));
+        environment.set_loader(path_loader(folder.into()));
         environment.set_auto_reload(cfg!(debug_assertions));
         Self(Arc::new(environment))
     }

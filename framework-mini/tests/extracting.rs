@@ -1,4 +1,5 @@
 //! What each extractor takes, and how it fails.
+#![cfg(all(feature = "forms", feature = "json"))]
 
 #[path = "../src/testing.rs"]
 mod testing;
