@@ -16,7 +16,7 @@ fn gw_iter_04_blocks_are_opaque(server: &dyn Server) {
         app_fn(move |_, start_response| {
             start_response.start(Status::OK, &[])?;
             // An empty block now and then: each may cost the server's interval.
-            let empty = |n: usize| (n % 60 == 0).then(Vec::new);
+            let empty = |n: usize| n.is_multiple_of(60).then(Vec::new);
             let blocks = body.chunks(7).enumerate().flat_map(|(n, part)| empty(n).into_iter().chain([part.to_vec()]));
             Ok(Body::blocks(blocks.collect::<Vec<_>>()))
         }),
