@@ -124,6 +124,10 @@ pub(crate) struct Connection {
     writes_are_watched: bool,
     /// Whether something waits for the client to take it; `pace` is then the client's.
     writing: bool,
+    /// Whether the loop knows of whole responses in the output.
+    batching: bool,
+    /// Whether the client has said that this is its last request.
+    client_closes: bool,
     /// Whether the request has a body, whose state is in `body`.
     has_body: bool,
     requests: u64,
@@ -154,6 +158,8 @@ impl Connection {
             finished: false,
             writes_are_watched: false,
             writing: false,
+            batching: false,
+            client_closes: false,
             has_body: false,
             requests: 0,
             pace,
@@ -364,7 +370,9 @@ impl Connection {
     /// An idle connection keeps no buffers: the next one that is busy uses them.
     fn give_back(&mut self, worker: &mut Worker) {
         (self.start, self.end) = (0, 0);
-        worker.take_back(std::mem::take(&mut self.buffer), std::mem::take(&mut self.out.front));
+        let (front, stash) = self.out.take_buffers();
+        worker.take_back(std::mem::take(&mut self.buffer), front);
+        worker.take_back(Vec::new(), stash);
         if let Some(body) = &self.body {
             body.lock().rest();
         }
@@ -438,6 +446,17 @@ impl Connection {
 
     /// Calls the application.
     fn call(&mut self, worker: &mut Worker, head: &Head<'_, '_>, body: Option<Arc<RequestBody>>) -> Tried {
+        if !self.out.is_empty() {
+            // Of a batch: should the application block, they are sent all the same.
+            if worker.is_leading() {
+                if let Some(stash) = self.out.stash(&self.socket, || worker.outs.pop().unwrap_or_default()) {
+                    worker.batch.set(stash);
+                    self.batching = true;
+                }
+            } else if let Some(next) = self.send(worker) {
+                return Tried::Step(Some(next));
+            }
+        }
         self.requests += 1;
         worker.count_request();
         let head_buffer = worker.heads.pop().unwrap_or_default();
@@ -445,6 +464,7 @@ impl Connection {
             self.out.front = worker.outs.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER / 4));
         }
         let shared = &*worker.shared;
+        self.client_closes = !head.keep_alive;
         let last = shared.config.max_requests_per_connection.is_some_and(|most| self.requests >= most);
         if let Some(deadline) = shared.config.app_deadline {
             self.socket.set_deadline(self.socket.clock.now() + millis(deadline));
@@ -556,7 +576,8 @@ impl Connection {
             // Data that is not read when the connection is closed resets it, and takes the response with it (H1-CON-11).
             let unread = rest != Rest::Nothing || self.readable || self.end > self.start + self.taken;
             self.leave_body(worker);
-            self.phase = Phase::Closing { linger: unread || aborted };
+            // Only a client that asked for the close, and has said all, is known to send nothing more.
+            self.phase = Phase::Closing { linger: unread || aborted || !self.client_closes };
         } else if rest == Rest::Some {
             // What was received of it is in the body, so the buffer has nothing but the head.
             (self.start, self.end, self.taken) = (0, 0, 0);
@@ -754,6 +775,9 @@ impl Connection {
     fn send(&mut self, worker: &mut Worker) -> Step {
         if self.out.is_empty() {
             return None;
+        }
+        if std::mem::take(&mut self.batching) {
+            worker.batch.clear(&self.socket);
         }
         match self.out.flush(&self.socket.stream) {
             Ok((_, true)) => {

@@ -81,6 +81,11 @@ impl Handoff {
         Ticket(ticket)
     }
 
+    /// Whether nobody has taken over since.
+    pub(crate) fn is_current(&self, ticket: Ticket) -> bool {
+        self.ticket.load(Ordering::Acquire) == ticket.0
+    }
+
     /// It is back and has the lock again. With the lock held.
     pub(crate) fn arrive(&self, ticket: Ticket) {
         let now = self.ticket.load(Ordering::Relaxed);

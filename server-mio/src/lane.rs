@@ -17,14 +17,15 @@ use crate::handoff::{Handoff, Summons};
 use crate::inbox::{Inbox, Message};
 use crate::server::Shared;
 use crate::transport::LoopListener;
-use crate::worker::Worker;
+use crate::worker::{Batch, Worker};
 
 /// One event loop, handed on among its threads.
 #[derive(Debug)]
 pub(crate) struct Lane {
     index: usize,
     core: Mutex<Core>,
-    pub(crate) handoff: Handoff,
+    pub(crate) handoff: Arc<Handoff>,
+    batch: Arc<Batch>,
     pub(crate) inbox: Arc<Inbox>,
     registry: Arc<Registry>,
     waiting: Waiting,
@@ -38,8 +39,9 @@ impl Lane {
         let core = Core::new(poll, listener, inbox.clone(), shared.clone())?;
         let registry = Arc::new(core.registry()?);
         let waiting = Waiting::new(shared.config.max_pending, millis(shared.config.pending_timeout));
-        let handoff = Handoff::new(threads);
-        Ok(Arc::new(Self { index, core: Mutex::new(core), handoff, inbox, registry, waiting, shared }))
+        let handoff = Arc::new(Handoff::new(threads));
+        let batch = Arc::default();
+        Ok(Arc::new(Self { index, core: Mutex::new(core), handoff, batch, inbox, registry, waiting, shared }))
     }
 
     /// Wakes a thread that should lead, or makes one.
@@ -58,10 +60,11 @@ impl Lane {
 
     /// The life of a thread.
     fn run(self: &Arc<Self>) {
-        let mut worker = Worker::new(self.index, self.shared.clone(), self.inbox.clone(), self.registry.clone());
+        let mut worker = Worker::new(self.index, self.shared.clone(), self.inbox.clone(), self.registry.clone(), self.batch.clone(), self.handoff.clone());
         while self.handoff.stand_by() {
             if let Some(core) = self.try_lock() {
                 self.handoff.take_over();
+                self.batch.send();
                 self.lead(core, &mut worker);
             }
         }
@@ -92,6 +95,7 @@ impl Lane {
             drop(core);
             self.shared.doze.wake();
             let may_block = !self.handoff.is_last();
+            worker.ticket = Some(ticket);
             let (token, connection, next) = drive(worker, job, may_block);
             let Some(back) = self.try_lock() else {
                 self.inbox.send(Message::Returned(token, connection, next));
@@ -113,6 +117,7 @@ impl Lane {
     /// A detached thread drives requests that wait for one. It may find the loop free meanwhile, and then leads it.
     fn help(&self, worker: &mut Worker) -> Option<MutexGuard<'_, Core>> {
         while let Some(connection) = self.waiting.pop() {
+            worker.ticket = None;
             let (token, connection, next) = drive(worker, Job::Drive(connection, Ready::NONE), true);
             self.inbox.send(Message::Returned(token, connection, next));
             if let Some(core) = self.try_lock() {

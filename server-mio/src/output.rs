@@ -1,10 +1,12 @@
 //! [`Output`]: what is to be sent, and was not taken by the connection yet.
 
 use std::io::{self, IoSlice};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_spec::Bytes;
 
 use crate::h1::response::chunk_size;
+use crate::socket::Socket;
 use crate::transport::Stream;
 
 /// Blocks up to this size are copied behind what waits before them; a larger one is sent from its own memory.
@@ -23,17 +25,86 @@ pub(crate) struct Output {
     back: &'static [u8],
     /// How many bytes were sent ever.
     pub(crate) total: u64,
+    /// Whole responses of a pipelined batch, where others can send them while the application works on the next.
+    stash: Option<Arc<Stash>>,
+    /// How much was put there.
+    stashed: usize,
+}
+
+/// Responses that wait for the rest of their batch, to go out in one write. Should the application block meanwhile,
+/// whoever takes over the loop sends them (GW-BUF-03).
+#[derive(Debug)]
+pub(crate) struct Stash {
+    socket: Arc<Socket>,
+    bytes: Mutex<Vec<u8>>,
+}
+
+impl Stash {
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_of(&self, socket: &Arc<Socket>) -> bool {
+        Arc::ptr_eq(&self.socket, socket)
+    }
+
+    /// Sends what is there, as much as the connection takes now. The owner finds the rest, or the connection's error.
+    pub(crate) fn send(&self) {
+        let mut bytes = self.lock();
+        while !bytes.is_empty() {
+            match self.socket.stream.write(&bytes) {
+                Ok(n) => drop(bytes.drain(..n)),
+                Err(_) => return,
+            }
+        }
+    }
 }
 
 impl Output {
     /// Whether nothing waits.
     pub(crate) const fn is_empty(&self) -> bool {
-        self.sent == self.front.len() && self.block.is_empty() && self.back.is_empty()
+        self.sent == self.front.len() && self.block.is_empty() && self.back.is_empty() && self.stashed == 0
     }
 
     /// Whether what waits should be sent before more is made (the high-water mark).
     pub(crate) const fn is_full(&self) -> bool {
-        !self.block.is_empty() || !self.back.is_empty() || self.front.len() - self.sent >= 2 * COPY
+        !self.block.is_empty() || !self.back.is_empty() || self.front.len() - self.sent + self.stashed >= 2 * COPY
+    }
+
+    /// Puts whole responses where others can send them; only if nothing large waits. `buffer` is for the first ones.
+    /// Returns the place if it is to be made known.
+    pub(crate) fn stash(&mut self, socket: &Arc<Socket>, buffer: impl FnOnce() -> Vec<u8>) -> Option<Arc<Stash>> {
+        let first = self.stashed == 0;
+        let stash =
+            self.stash.get_or_insert_with(|| Arc::new(Stash { socket: socket.clone(), bytes: Mutex::default() }));
+        let mut bytes = stash.lock();
+        if bytes.capacity() == 0 {
+            *bytes = buffer();
+        }
+        bytes.extend_from_slice(&self.front[self.sent..]);
+        self.stashed += self.front.len() - self.sent;
+        self.front.clear();
+        self.sent = 0;
+        drop(bytes);
+        first.then(|| stash.clone())
+    }
+
+    /// Takes back what is left of the stash, in front of what has come since.
+    fn reclaim(&mut self) {
+        self.stashed = 0;
+        if let Some(stash) = &self.stash {
+            let mut bytes = stash.lock();
+            bytes.extend_from_slice(&self.front[self.sent..]);
+            std::mem::swap(&mut *bytes, &mut self.front);
+            bytes.clear();
+            self.sent = 0;
+        }
+    }
+
+    /// Gives up the buffers, when nothing waits.
+    pub(crate) fn take_buffers(&mut self) -> (Vec<u8>, Vec<u8>) {
+        let stash = self.stash.as_ref().map(|stash| std::mem::take(&mut *stash.lock())).unwrap_or_default();
+        (std::mem::take(&mut self.front), stash)
     }
 
     /// Queues a block of the body, as a chunk or as it is. Only if nothing large waits.
@@ -74,6 +145,9 @@ impl Output {
     /// Those of the connection, but not that it would block.
     pub(crate) fn flush(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {
         let mut total = 0;
+        if self.stashed > 0 {
+            self.reclaim();
+        }
         while !self.is_empty() {
             let result = if self.block.is_empty() && self.back.is_empty() {
                 stream.write(&self.front[self.sent..])

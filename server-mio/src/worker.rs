@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_spec::Peer;
 use mio::unix::SourceFd;
@@ -12,8 +12,10 @@ use mio::{Interest, Registry, Token};
 use crate::clock::Patience;
 use crate::h1::date::Date;
 use crate::h1::head::Limits;
+use crate::handoff::{Handoff, Ticket};
 use crate::inbox::Inbox;
 use crate::input::patience;
+use crate::output::Stash;
 use crate::server::Shared;
 use crate::socket::Socket;
 
@@ -21,6 +23,32 @@ use crate::socket::Socket;
 pub(crate) const BUFFER: usize = 16 * 1024;
 /// How many buffers of a kind a thread keeps for connections to come.
 const KEPT: usize = 64;
+
+/// The responses that the leader's thread holds back, to be sent by who takes over from it.
+#[derive(Debug, Default)]
+pub(crate) struct Batch(Mutex<Option<Arc<Stash>>>);
+
+impl Batch {
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Stash>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set(&self, stash: Arc<Stash>) {
+        *self.lock() = Some(stash);
+    }
+
+    /// The owner sends them itself. Another loop leader's may be there by now.
+    pub(crate) fn clear(&self, owner: &Arc<Socket>) {
+        self.lock().take_if(|stash| stash.is_of(owner));
+    }
+
+    pub(crate) fn send(&self) {
+        let stash = self.lock().take();
+        if let Some(stash) = stash {
+            stash.send();
+        }
+    }
+}
 
 /// A thread's date, buffers and settings. Buffers live here while connections idle, so that a busy loop uses the same few,
 /// and those are in the cache.
@@ -30,6 +58,10 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) inbox: Arc<Inbox>,
     registry: Arc<Registry>,
+    pub(crate) batch: Arc<Batch>,
+    /// The ticket with which this thread drives, if it has left the lead for it.
+    pub(crate) ticket: Option<Ticket>,
+    handoff: Arc<Handoff>,
     pub(crate) limits: Limits,
     pub(crate) write_patience: Patience,
     pub(crate) date: Date,
@@ -44,7 +76,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(lane: usize, shared: Arc<Shared>, inbox: Arc<Inbox>, registry: Arc<Registry>) -> Self {
+    pub(crate) fn new(lane: usize, shared: Arc<Shared>, inbox: Arc<Inbox>, registry: Arc<Registry>, batch: Arc<Batch>, handoff: Arc<Handoff>) -> Self {
         let config = &shared.config;
         Self {
             lane,
@@ -58,7 +90,15 @@ impl Worker {
             shared,
             inbox,
             registry,
+            batch,
+            ticket: None,
+            handoff,
         }
+    }
+
+    /// Whether nobody has taken over the loop: then somebody will, if this thread blocks.
+    pub(crate) fn is_leading(&self) -> bool {
+        self.ticket.is_some_and(|ticket| self.handoff.is_current(ticket))
     }
 
     /// Takes buffers that are not needed any more. One that had to grow is not kept.

@@ -1,0 +1,264 @@
+//! Applications that block stall nobody else: the loop is handed on, wherever they block.
+
+mod support;
+
+use std::io::Read as _;
+use std::sync::Arc;
+
+use gateway_spec::{Body, Environ, Error, StartResponse, Status};
+use support::{Door, Site};
+
+fn ok(start_response: &mut dyn StartResponse) -> Result<(), Error> {
+    start_response.start(Status::OK, &[("Content-Type", "text/plain")]).map(drop)
+}
+
+/// Blocks at the door in the place that the path names; all other paths are answered at once.
+fn app(door: Arc<Door>) -> impl gateway_spec::Application {
+    move |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        let door = door.clone();
+        match environ.raw_path() {
+            "/call" => door.pass(),
+            "/iterate" => {
+                ok(start_response)?;
+                let mut blocks = ["one", "two"].into_iter();
+                return Ok(Body::late(move |_| {
+                    let block = blocks.next()?;
+                    if block == "two" {
+                        door.pass();
+                    }
+                    Some(Ok(block.into()))
+                }));
+            }
+            "/read" => {
+                let mut body = String::new();
+                environ.input().read_to_string(&mut body)?;
+                ok(start_response)?;
+                return Ok(format!("read {}", body.len()).into());
+            }
+            "/write" => {
+                let writer = start_response.start(Status::OK, &[("Content-Type", "text/plain")])?;
+                writer.write_all(&vec![b'x'; 10 << 20])?;
+                return Ok(Body::empty());
+            }
+            "/drop" => {
+                struct Late(Arc<Door>);
+                impl Drop for Late {
+                    fn drop(&mut self) {
+                        self.0.pass();
+                    }
+                }
+                let (late, mut blocks) = (Late(door), ["one"].into_iter());
+                ok(start_response)?;
+                return Ok(Body::late(move |_| {
+                    let _ = &late;
+                    blocks.next().map(|block| Ok(block.into()))
+                }));
+            }
+            _ => {}
+        }
+        ok(start_response)?;
+        Ok("done".into())
+    }
+}
+
+fn site() -> (Site, Arc<Door>) {
+    let door = Arc::new(Door::new());
+    (Site::new(app(door.clone())), door)
+}
+
+#[test]
+fn in_the_call() {
+    let (site, door) = site();
+    let mut blocked = site.connect();
+    blocked.send("GET /call HTTP/1.1\r\nHost: a\r\n\r\n");
+    door.until(1);
+    for _ in 0..3 {
+        assert!(site.get("/").ends_with("done"));
+    }
+    door.open();
+    assert!(blocked.response().ends_with("done"));
+    // The connection is at home again.
+    blocked.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(blocked.response().ends_with("done"));
+}
+
+#[test]
+fn in_the_body() {
+    let (site, door) = site();
+    let mut blocked = site.connect();
+    blocked.send("GET /iterate HTTP/1.1\r\nHost: a\r\n\r\n");
+    blocked.until("3\r\none\r\n");
+    door.until(1);
+    assert!(site.get("/").ends_with("done"));
+    door.open();
+    assert_eq!(blocked.until("0\r\n\r\n"), "3\r\ntwo\r\n0\r\n\r\n");
+}
+
+#[test]
+fn in_the_close_of_the_body() {
+    let (site, door) = site();
+    let mut blocked = site.connect();
+    blocked.send("GET /drop HTTP/1.1\r\nHost: a\r\n\r\n");
+    door.until(1);
+    assert!(site.get("/").ends_with("done"));
+    door.open();
+    blocked.until("0\r\n\r\n");
+}
+
+#[test]
+fn in_reading_the_request() {
+    let (site, _) = site();
+    let mut slow = site.connect();
+    // More than is collected, so that the application waits for the rest.
+    slow.send("POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n");
+    slow.send(&"x".repeat(100_000));
+    site.until("called", |stats| stats.requests == 1);
+    assert!(site.get("/").ends_with("done"));
+    slow.send(&"x".repeat(100_000));
+    assert!(slow.response().ends_with("read 200000"));
+}
+
+#[test]
+fn in_write() {
+    let (site, _) = site();
+    let mut slow = site.connect();
+    slow.send("GET /write HTTP/1.1\r\nHost: a\r\n\r\n");
+    site.until("called", |stats| stats.requests == 1);
+    assert!(site.get("/").ends_with("done"));
+    slow.until("\r\n0\r\n\r\n");
+}
+
+#[test]
+fn slow_uploads_hold_no_thread() {
+    let (site, _) = site();
+    let mut slow: Vec<_> = (0..40).map(|_| site.connect()).collect();
+    for client in &mut slow {
+        client.send("POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
+    }
+    site.until("accepted", |stats| stats.accepted == 40);
+    assert!(site.get("/").ends_with("done"));
+    assert_eq!(site.handle.stats().requests, 1, "only the fast one has reached the application");
+    assert!(site.handle.stats().threads < 20, "a busy machine may have needed a few, but not one for each");
+    for client in &mut slow {
+        client.send("world");
+        assert!(client.response().ends_with("read 10"));
+    }
+}
+
+#[test]
+fn many_at_once() {
+    let (site, door) = site();
+    let mut blocked: Vec<_> = (0..50).map(|_| site.connect()).collect();
+    for client in &mut blocked {
+        client.send("GET /call HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    door.until(50);
+    assert!(site.get("/").ends_with("done"));
+    door.open();
+    for client in &mut blocked {
+        assert!(client.response().ends_with("done"));
+    }
+    assert!(site.get("/").ends_with("done"));
+}
+
+#[test]
+fn a_batch_does_not_wait_for_who_blocks() {
+    let (site, door) = site();
+    let mut client = site.connect();
+    client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\n\r\nGET /call HTTP/1.1\r\nHost: a\r\n\r\nGET /c HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..2 {
+        assert!(client.response().ends_with("done"));
+    }
+    door.until(1);
+    door.open();
+    for _ in 0..2 {
+        assert!(client.response().ends_with("done"));
+    }
+}
+
+#[test]
+fn the_last_thread_leads_and_requests_wait() {
+    let door = Arc::new(Door::new());
+    let configure = |config: &mut server_mio::Config| {
+        config.max_threads = 2;
+        config.max_pending = 1;
+        config.pending_timeout = support::PATIENCE;
+    };
+    let site = Site::with(configure, app(door.clone()));
+    let mut blocked = site.connect();
+    blocked.send("GET /call HTTP/1.1\r\nHost: a\r\n\r\n");
+    door.until(1);
+    // The other thread leads, and may not block: one request waits.
+    let mut waiting = site.connect();
+    let mut refused = site.connect();
+    waiting.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    site.until("here", |stats| stats.accepted == 3);
+    refused.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // Which of the two was first is the loop's business; one of them is refused, at once.
+    let (sender, receiver) = std::sync::mpsc::channel();
+    for mut client in [waiting, refused] {
+        let sender = sender.clone();
+        std::thread::spawn(move || sender.send(client.response()));
+    }
+    let response = receiver.recv_timeout(support::PATIENCE).unwrap();
+    assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("Retry-After: 1\r\n"), "{response}");
+    // What does not need the application is done meanwhile.
+    let mut bad = site.connect();
+    bad.send("GARBAGE\r\n\r\n");
+    assert!(bad.response().starts_with("HTTP/1.1 400 "));
+    door.open();
+    assert!(receiver.recv_timeout(support::PATIENCE).unwrap().ends_with("done"));
+    assert!(blocked.response().ends_with("done"));
+}
+
+#[test]
+fn who_waits_too_long_for_a_thread_is_told() {
+    let door = Arc::new(Door::new());
+    let configure = |config: &mut server_mio::Config| {
+        config.max_threads = 2;
+        config.pending_timeout = std::time::Duration::from_millis(50);
+    };
+    let site = Site::with(configure, app(door.clone()));
+    let mut blocked = site.connect();
+    blocked.send("GET /call HTTP/1.1\r\nHost: a\r\n\r\n");
+    door.until(1);
+    assert!(site.get("/").starts_with("HTTP/1.1 503 "));
+    door.open();
+    assert!(blocked.response().ends_with("done"));
+    assert!(site.get("/").ends_with("done"));
+}
+
+/// Many clients, some of whose requests block for a little: every answer comes, in its place.
+#[test]
+fn nothing_is_lost_under_load() {
+    let app = |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        let path = environ.raw_path().to_owned();
+        if path.ends_with('7') {
+            std::thread::sleep(std::time::Duration::from_millis(4));
+        }
+        ok(start_response)?;
+        Ok(path.into())
+    };
+    let site = Site::with(|config| config.threads = 2, app);
+    let clients: Vec<_> = (0..16)
+        .map(|client| {
+            let mut connection = site.connect();
+            support::later(move || {
+                for request in 0..120 {
+                    let pair = [request, request + 1000];
+                    for number in pair {
+                        connection.send(&format!("GET /{client}-{number} HTTP/1.1\r\nHost: a\r\n\r\n"));
+                    }
+                    for number in pair {
+                        let response = connection.response();
+                        assert!(response.ends_with(&format!("\r\n\r\n/{client}-{number}")), "{response}");
+                    }
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.recv_timeout(support::PATIENCE * 3).expect("a client has not come to its end");
+    }
+    assert_eq!(site.handle.stats().requests, 16 * 240);
+}
