@@ -60,21 +60,17 @@ fn print_table(report: &Report) {
         report.failures.len(),
         advice.len()
     );
-    println!("| case | shows | what differs |\n|---|---|---|");
-    for failure in rest {
-        let difference =
-            failure.differences.iter().find(|difference| !is_advice(difference)).map_or("", String::as_str);
-        println!(
-            "| `{}` | {} | {} |",
-            failure.id,
-            failure.shows.join(", "),
-            difference.replace('|', "\\|").replace('<', "&lt;")
-        );
+    println!("| cases | shows | what differs, in the first of them |\n|---|---|---|");
+    let name = |failure: &Failure| failure.id.split('/').next().unwrap_or_default().to_owned();
+    for group in rest.chunk_by(|a, b| name(a) == name(b)) {
+        let first = group[0];
+        let difference = first.differences.iter().find(|difference| !is_advice(difference)).map_or("", String::as_str);
+        let difference = difference.replace('|', "\\|").replace('<', "&lt;");
+        println!("| `{}` ×{} | {} | {difference} |", name(first), group.len(), first.shows.join(", "));
     }
-    println!(
-        "\nOnly advice: {}.",
-        advice.iter().map(|failure| format!("`{}`", failure.id)).collect::<Vec<String>>().join(", ")
-    );
+    let mut names: Vec<String> = advice.iter().map(|failure| format!("`{}`", name(failure))).collect();
+    names.dedup();
+    println!("\nOnly advice, in some or all of their rows: {}.", names.join(", "));
 }
 
 struct Hyper;
@@ -190,11 +186,9 @@ async fn pump(mut body: Incoming, to_app: mpsc::Sender<io::Result<Bytes>>, asked
         let block = match frame {
             Ok(frame) => frame.into_data().map_err(|_| ()).ok().map(Ok),
             Err(error) => {
-                let kind = if error.is_incomplete_message() {
-                    io::ErrorKind::UnexpectedEof
-                } else {
-                    io::ErrorKind::InvalidData
-                };
+                // hyper keeps the kind in the error's source.
+                let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
+                let kind = source.map_or(io::ErrorKind::InvalidData, io::Error::kind);
                 Some(Err(io::Error::new(kind, error)))
             }
         };

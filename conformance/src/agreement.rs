@@ -38,15 +38,26 @@ pub struct Call {
     pub input: Vec<u8>,
 }
 
+/// What a server answers by itself to a request that it does not accept.
+const REFUSALS: [u16; 8] = [400, 413, 414, 417, 421, 431, 501, 505];
+
 /// Differences that are allowed, each with its reason. They are taken out by [`Observed::normal`].
-pub const ALLOWED: [(&str, &str); 2] = [
+pub const ALLOWED: [(&str, &str); 4] = [
     (
         "a last 400 may be missing",
         "the client has ended in the middle of a request: a server may answer 400 or just close (H1-INC-01, MAY)",
     ),
     (
+        "the last refusal may have another status",
+        "of several faults in one request a server may name any; which status one fault gets is the business of the cases",
+    ),
+    (
         "a call whose body could not be read may be missing",
         "a server may look at a small body before it calls the application (cases/chunked.md)",
+    ),
+    (
+        "what comes after a 500 does not count",
+        "after a fault of the application a server may keep the connection or close it (cases/reply.md: either)",
     ),
 ];
 
@@ -89,7 +100,12 @@ impl Observed {
     /// Without the differences that are [`ALLOWED`].
     #[must_use]
     pub fn normal(mut self) -> Self {
-        if self.statuses.last() == Some(&400) {
+        if let Some(fault) = self.statuses.iter().position(|&status| status == 500) {
+            self.statuses.truncate(fault + 1);
+            self.bodies.truncate(fault + 1);
+            self.calls.truncate(fault + 1);
+        }
+        if self.statuses.last().is_some_and(|status| REFUSALS.contains(status)) {
             self.statuses.pop();
             self.bodies.pop();
         }
