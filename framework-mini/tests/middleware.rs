@@ -256,6 +256,27 @@ fn the_inner_body_is_closed_once() {
     }
 }
 
+/// One block, if empty, for each from behind, also where the filter wants no body (GW-MW-04).
+#[test]
+fn a_block_for_each_block() {
+    for (path, blocks) in [("/blocks", 4), ("/drop", 1), ("/late", 4)] {
+        let yields = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&yields);
+        let inner = Shout(shapes);
+        let counting = move |environ: &mut Environ<'_>, start: Start<'_>| {
+            let mut body = inner.call(environ, start)?;
+            let count = Arc::clone(&count);
+            Ok(Body::late(move |start| {
+                let next = body.next(start);
+                count.fetch_add(u32::from(next.is_some()), Ordering::Relaxed);
+                next
+            }))
+        };
+        TestRequest::get(path).send(&counting);
+        assert_eq!(yields.load(Ordering::Relaxed), blocks, "{path}");
+    }
+}
+
 /// A filter that wants only the head leaves a block a block and a file a file, so that servers keep their short ways.
 #[test]
 fn what_is_not_looked_at_stays_what_it_is() {

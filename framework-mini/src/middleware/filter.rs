@@ -313,7 +313,7 @@ impl<F: Filter> Filtered<F> {
                 let block = state.checked(block)?;
                 if state.commit(start_response, &Content::Stream)? == Interest::Drop {
                     self.inner = None;
-                    return Ok(None);
+                    return Ok(Some(Bytes::new())); // for the block from behind (GW-MW-04)
                 }
                 Ok(Some(state.pass(block)?))
             }
