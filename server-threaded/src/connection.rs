@@ -78,8 +78,7 @@ pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffe
         head_until: None,
     };
     let result = connection.run();
-    // Whoever still waits for this client is told, and the system sends the end of the stream.
-    wire.close_soon();
+    wire.end();
     result
 }
 
@@ -205,7 +204,8 @@ impl Link<'_> {
                     self.buffers.end += n;
                     // Before a line is whole nothing changes, except that it may have become too long.
                     let longest = self.buffers.end - self.buffers.start > config.max_request_line;
-                    if longest || self.buffers.input[new].contains(&b'\n') {
+                    let new = &self.buffers.input[new];
+                    if longest || new.ends_with(b"\n") || new.contains(&b'\n') {
                         return Ok(true);
                     }
                 }

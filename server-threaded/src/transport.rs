@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use gateway_spec::Peer;
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 /// What a server accepts connections from; from a listener of the standard library.
@@ -191,20 +192,12 @@ impl Stream {
         let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
     }
 
-    /// Whether the peer has cut the connection, without waiting. A peer that has only finished sending has not.
+    /// Whether both directions are closed, without waiting. A peer that has only finished sending still reads.
     pub(crate) fn is_cut(&self) -> bool {
-        let error = match self {
-            Self::Tcp(stream) => stream.take_error(),
-            Self::Unix(stream) => stream.take_error(),
-        };
-        if matches!(error, Err(_) | Ok(Some(_))) {
-            return true;
-        }
-        let mut byte = [0];
-        match rustix::net::recv(self, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok(_) => false,
-            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
-        }
+        // These are reported without being asked for, again and again; the error of a socket only once.
+        let mut fds = [PollFd::new(self, PollFlags::empty())];
+        let found = rustix::event::poll(&mut fds, Some(&Timespec::default()));
+        found.is_ok() && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 }
 

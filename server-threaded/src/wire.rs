@@ -50,6 +50,8 @@ pub(crate) struct Wire {
     closing: AtomicBool,
     /// Whether the server has cut the connection for good.
     stopped: AtomicBool,
+    /// Whether the connection ends in a reset.
+    resets: AtomicBool,
 }
 
 impl Wire {
@@ -68,6 +70,7 @@ impl Wire {
             waited: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
+            resets: AtomicBool::new(false),
         }
     }
 
@@ -87,6 +90,21 @@ impl Wire {
         self.stopped.store(true, Ordering::Relaxed);
         self.closing.store(true, Ordering::Relaxed);
         self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Ends the connection, also if the application still holds on to it: whoever asks is told, and the client as well.
+    pub(crate) fn end(&self) {
+        if self.resets.load(Ordering::Relaxed) {
+            self.stopped.store(true, Ordering::Relaxed); // the reset comes when the descriptor is closed
+        } else {
+            self.stop();
+        }
+    }
+
+    /// Makes the connection end in a reset instead of a proper end.
+    pub(crate) fn reset_on_close(&self) {
+        self.resets.store(true, Ordering::Relaxed);
+        self.stream.reset_on_close();
     }
 
     /// Asks the connection to close after the response in hand.

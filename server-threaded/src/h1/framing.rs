@@ -89,12 +89,12 @@ impl<'b> Framer<'b> {
     }
 
     /// The value of `Host`, checked (H1-HOST-01 to H1-HOST-03).
-    pub(crate) fn host(&self, version: Version) -> Result<Option<&'b str>, Reject> {
+    pub(crate) fn host(&self, version: Version) -> Result<Option<&'b [u8]>, Reject> {
         match self.host {
             None if version == Version::Http10 => Ok(None),
             None => Err(Reject::bad_request("The Host field is missing.")),
             // Every request that reaches this server is about an http URI, which has a host (H1-TGT-06).
-            Some(host) if is_authority(host) => Ok(str::from_utf8(host).ok()),
+            Some(host) if is_authority(host) => Ok(Some(host)),
             Some(_) => Err(Reject::bad_request("The Host field is not a host with a port.")),
         }
     }

@@ -1,4 +1,4 @@
-//! The head of a request: `httparse`, plus what it leaves to us.
+//! The head of a request: the scan of usual heads, `httparse` for all others, plus what they leave to us.
 //!
 //! `httparse` 1.10 knows the grammar of names and values. It lets through what is refused here: lone line feeds, any
 //! number of empty lines before the request, targets outside the grammar, empty field names; and it knows no minor
@@ -10,6 +10,7 @@ use gateway_spec::{Field, Version};
 
 use super::Reject;
 use super::framing::{Framer, Framing};
+use super::scan::{Tokens, scan};
 
 /// How many empty lines before a request line are skipped (H1-PARSE-05). Old clients send one after a body.
 const MAX_BLANK_LINES: usize = 4;
@@ -79,9 +80,15 @@ pub(crate) fn parse<'b>(
 ) -> Result<Option<Head<'b>>, Reject> {
     let Some(blank) = skip_blank_lines(buffer)? else { return Ok(None) };
     let head = &buffer[blank..];
-    let Some(parsed) = tokenize(head, limits, fields)? else {
-        check_growth(head, limits)?;
-        return Ok(None);
+    let parsed = match scan(head, limits.fields, fields) {
+        Some(parsed) => parsed,
+        None => match tokenize(head, limits, fields)? {
+            Some(parsed) => parsed,
+            None => {
+                check_growth(head, limits)?;
+                return Ok(None);
+            }
+        },
     };
     if parsed.method.len() + parsed.target.len() + " HTTP/1.1 \r\n".len() > limits.request_line {
         return Err(Reject::new(414, "The request line is too long."));
@@ -89,14 +96,11 @@ pub(crate) fn parse<'b>(
     if parsed.length > limits.head {
         return Err(TOO_LARGE);
     }
-    if has_lone_line_feed(&head[..parsed.length]) {
-        return Err(Reject::bad_request("A line must end in CR LF."));
-    }
     let mut framer = Framer::default();
     for field in &*fields {
         framer.field(field)?;
     }
-    let host = framer.host(parsed.version)?;
+    let host = framer.host(parsed.version)?.and_then(|octets| parsed.host.or_else(|| str::from_utf8(octets).ok()));
     let target = Target::parse(parsed.method, parsed.target)?;
     if parsed.method == "CONNECT" {
         // H1-METH-18: an origin server, not a tunnel.
@@ -119,13 +123,6 @@ pub(crate) fn parse<'b>(
 
 const TOO_LARGE: Reject = Reject::new(431, "The header section is too large.");
 
-struct Tokens<'b> {
-    method: &'b str,
-    target: &'b str,
-    version: Version,
-    length: usize,
-}
-
 /// The length of the empty lines before the request line, or `None` if there may be more of them.
 fn skip_blank_lines(buffer: &[u8]) -> Result<Option<usize>, Reject> {
     let mut blank = 0;
@@ -139,7 +136,8 @@ fn skip_blank_lines(buffer: &[u8]) -> Result<Option<usize>, Reject> {
     }
 }
 
-/// The grammar, by `httparse`.
+/// The grammar, by `httparse`, and line ends.
+#[cold]
 fn tokenize<'b>(head: &'b [u8], limits: &Limits, fields: &mut Vec<Field<'b>>) -> Result<Option<Tokens<'b>>, Reject> {
     let mut near = [const { MaybeUninit::uninit() }; FIELDS];
     let result = match with_httparse(head, &mut near[..limits.fields.min(FIELDS)], fields) {
@@ -149,11 +147,17 @@ fn tokenize<'b>(head: &'b [u8], limits: &Limits, fields: &mut Vec<Field<'b>>) ->
         }
         result => result,
     };
-    match result {
-        Ok(tokens) => Ok(tokens),
-        Err(httparse::Error::Version) => other_version(head, limits, fields),
-        Err(httparse::Error::TooManyHeaders) => Err(TOO_LARGE),
-        Err(_) => Err(Reject::bad_request("The request is malformed.")),
+    let tokens = match result {
+        Ok(tokens) => tokens,
+        Err(httparse::Error::Version) => other_version(head, limits, fields)?,
+        Err(httparse::Error::TooManyHeaders) => return Err(TOO_LARGE),
+        Err(_) => return Err(Reject::bad_request("The request is malformed.")),
+    };
+    match tokens {
+        Some(tokens) if has_lone_line_feed(&head[..tokens.length]) => {
+            Err(Reject::bad_request("A line must end in CR LF."))
+        }
+        tokens => Ok(tokens),
     }
 }
 
@@ -171,7 +175,7 @@ fn with_httparse<'b>(
     };
     fill(fields, request.headers);
     let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    Ok(Some(Tokens { method, target, version, length }))
+    Ok(Some(Tokens { method, target, version, host: None, length }))
 }
 
 fn fill<'b>(fields: &mut Vec<Field<'b>>, parsed: &[httparse::Header<'b>]) {
@@ -204,7 +208,7 @@ fn other_version<'b>(
     match httparse::parse_headers(&head[end + 1..], &mut places) {
         Ok(httparse::Status::Complete((length, parsed))) => {
             fill(fields, parsed);
-            Ok(Some(Tokens { method, target, version: Version::Http11, length: end + 1 + length }))
+            Ok(Some(Tokens { method, target, version: Version::Http11, host: None, length: end + 1 + length }))
         }
         Ok(httparse::Status::Partial) => Ok(None),
         Err(httparse::Error::TooManyHeaders) => Err(TOO_LARGE),
@@ -433,6 +437,31 @@ mod tests {
     }
 
     proptest! {
+        /// What the scan accepts is what the whole grammar says of it.
+        #[test]
+        fn the_scan_agrees_with_the_grammar(
+            line in "(GET|P{0,1}|a b|\\(|!#$%&'*+.^_`|~-) {0,2}(/|\\*|http://h/\u{e9}|/a\u{7f}|/[!-~]{0,20}) {1,2}HTTP/1\\.[01]\r?\n",
+            lines in proptest::collection::vec(
+                "([A-Za-z!#$-]{0,9}|host|HOST|a b| x|\u{e9}) {0,1}:[ \t]{0,2}([ -~\t\u{7f}-\u{ff}]{0,12}|[ -~]{0,40})[ \t]{0,2}\r{0,2}\n", 0..5),
+            end in "\r\n|\n|\r|",
+            spoiled in proptest::option::weighted(0.3, (any::<proptest::sample::Index>(), any::<u8>())),
+        ) {
+            let mut bytes = [line, lines.concat(), end].concat().into_bytes();
+            if let Some((at, octet)) = spoiled {
+                let at = at.index(bytes.len());
+                bytes[at] = octet;
+            }
+            let (mut scanned, mut parsed) = (Vec::new(), Vec::new());
+            if let Some(tokens) = scan(&bytes, 3, &mut scanned) {
+                let limits = Limits { fields: 3, ..LIMITS };
+                let expected = tokenize(&bytes, &limits, &mut parsed).unwrap().unwrap();
+                let last_host = parsed.iter().rfind(|field| field.name.eq_ignore_ascii_case("host"));
+                prop_assert_eq!(tokens.host.map(str::as_bytes), last_host.map(|field| field.value));
+                prop_assert_eq!(Tokens { host: None, ..tokens }, expected);
+                prop_assert_eq!(scanned, parsed);
+            }
+        }
+
         /// No prefix of anything is judged otherwise than the whole, but as *more is needed* or a refusal that stays.
         #[test]
         fn every_prefix_waits_or_refuses(

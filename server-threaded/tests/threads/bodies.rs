@@ -1,1 +1,290 @@
+//! Response bodies on a real socket: files, large ones, ones that wait, ones that fail.
 
+use std::fs::File;
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+use std::thread;
+use std::time::Instant;
+
+use gateway_spec::{Blocks, Body, Bytes, Error, StartResponse, Status, app_fn};
+
+use crate::support::{Client, End, GET, Gate, Notes, Scratch, Site, config, ms, wait_until};
+
+/// Bytes that tell where they belong.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// A file body from `offset`, said to be `length` long.
+fn file_site(scratch: &Scratch, content: &[u8], offset: u64, length: u64, config: server_threaded::Config) -> Site {
+    let path = scratch.file(content);
+    let app = app_fn(move |environ, start_response| {
+        let writer = start_response.start(Status::OK, &[])?;
+        if environ.raw_path() == "/behind" {
+            writer.write_all(b"before ")?; // then the length is not known
+        }
+        Ok::<_, Error>(Body::file(File::open(&path)?, offset, length))
+    });
+    Site::new(config, app)
+}
+
+#[test]
+fn files() {
+    const LENGTH: usize = 300_000;
+    let content = pattern(LENGTH);
+    for (offset, length) in [(0, LENGTH), (1000, 5), (0, 0), (100_000, 150_000), (LENGTH - 1, 1)] {
+        let scratch = Scratch::new();
+        let mut config = config();
+        let notes = Notes::of(&mut config);
+        let site = file_site(&scratch, &content, offset as u64, length as u64, config);
+        let expected = &content[offset..offset + length];
+        let mut client = site.connect();
+        for _ in 0..2 {
+            let reply = client.ask(get("/"));
+            assert_eq!(reply.header("Content-Length"), Some(length.to_string().as_str()));
+            assert!(reply.body == expected, "{offset} {length}");
+            let reply = client.ask(get("/behind"));
+            assert_eq!(reply.header("Content-Length"), None);
+            assert!(reply.body.strip_prefix(b"before ") == Some(expected), "{offset} {length}");
+        }
+        // The stream is as it was: reading from it waits.
+        client.send(&get("/")[..10]);
+        thread::sleep(ms(5));
+        client.send(&get("/")[10..]);
+        assert!(client.reply().body == expected);
+        assert_eq!(notes.wait_for(5)[0].bytes, length as u64);
+    }
+}
+
+#[test]
+fn a_file_that_has_become_shorter_is_cut() {
+    for missing in [1, 100_000] {
+        let scratch = Scratch::new();
+        let content = pattern(200_000);
+        let mut config = config();
+        let notes = Notes::of(&mut config);
+        let site = file_site(&scratch, &content, 0, 200_000 + missing, config);
+        for path in ["/", "/behind"] {
+            let mut client = site.connect();
+            client.send(get(path));
+            let broken = client.next().unwrap_err();
+            assert_ne!(broken.end, End::Never);
+            assert!(!broken.received.ends_with(b"0\r\n\r\n"));
+        }
+        assert!(notes.wait_for(2).iter().all(|seen| seen.aborted && seen.status == 200));
+    }
+}
+
+/// Far more than sockets buffer, to a client that reads when the server has long been waiting for it.
+#[test]
+fn large_bodies_arrive_whole() {
+    const LENGTH: usize = 12 << 20;
+    let content = Arc::new(pattern(LENGTH));
+    let app = {
+        let content = Arc::clone(&content);
+        app_fn(move |environ, start_response| {
+            let writer = start_response.start(Status::OK, &[])?;
+            let blocks = |size: usize| {
+                let content = Arc::clone(&content);
+                Body::blocks(
+                    (0..LENGTH.div_ceil(size))
+                        .map(move |i| Bytes::copy_from_slice(&content[i * size..((i + 1) * size).min(LENGTH)])),
+                )
+            };
+            Ok::<_, Error>(match environ.raw_path() {
+                "/block" => content.to_vec().into(),
+                "/small" => blocks(9_999),
+                "/large" => blocks(999_999),
+                _ => {
+                    for piece in content.chunks(77_777) {
+                        writer.write_all(piece)?;
+                    }
+                    Body::empty()
+                }
+            })
+        })
+    };
+    let site = Site::new(config(), app);
+    let site = &site;
+    thread::scope(|scope| {
+        for path in ["/block", "/small", "/large", "/write"] {
+            let content = &content;
+            scope.spawn(move || {
+                let mut client = site.connect();
+                client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+                thread::sleep(ms(200));
+                let (mut received, end) = client.to_end();
+                assert_eq!(end, End::Clean);
+                let body = received.split_off(received.len() - LENGTH);
+                assert!(body == ***content, "{path}");
+                assert!(received.ends_with(b"\r\n\r\n"), "{path}: {}", received.escape_ascii());
+            });
+        }
+    });
+}
+
+/// HTTP/1.0 without a length: the end of the connection is the end of the body, so a failure must not look like one.
+#[test]
+fn a_body_that_ends_with_the_connection() {
+    let app = app_fn(|environ, start_response| {
+        start_response.start(Status::OK, &[])?;
+        let end = if environ.raw_path() == "/fails" { Err("on purpose") } else { Ok("end") };
+        Ok::<_, Error>(Body::try_blocks([Ok("block "), end]))
+    });
+    let site = Site::new(config(), app);
+    for _ in 0..20 {
+        for (path, expected) in [("/", End::Clean), ("/fails", End::Reset)] {
+            let mut client = site.connect();
+            client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
+            let (received, end) = client.to_end();
+            assert_eq!(end, expected, "{path}: {}", received.escape_ascii());
+            if end == End::Clean {
+                assert!(received.ends_with(b"\r\n\r\nblock end"));
+            }
+        }
+    }
+}
+
+/// What a body says when it has nothing yet, and what another thread does with its waker.
+#[derive(Default)]
+struct Slot {
+    block: Mutex<Option<&'static str>>,
+    waker: Mutex<Option<Waker>>,
+    asked: AtomicUsize,
+    ended: AtomicBool,
+    dropped: AtomicBool,
+}
+
+impl Slot {
+    fn put(&self, block: &'static str) {
+        *self.block.lock().unwrap() = Some(block);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.lock().unwrap() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+struct Late(Arc<Slot>);
+
+impl Blocks for Late {
+    fn next(&mut self, _: &mut dyn StartResponse) -> Option<Result<Bytes, Error>> {
+        self.0.asked.fetch_add(1, SeqCst);
+        match self.0.block.lock().unwrap().take() {
+            Some(block) => Some(Ok(block.into())),
+            None if self.0.ended.load(SeqCst) => None,
+            None => Some(Ok(Bytes::new())),
+        }
+    }
+
+    fn set_waker(&mut self, waker: &Waker) {
+        *self.0.waker.lock().unwrap() = Some(waker.clone());
+    }
+}
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        self.0.dropped.store(true, SeqCst);
+    }
+}
+
+fn late_site() -> (Site, Arc<Slot>) {
+    let slot = Arc::new(Slot::default());
+    let site = Site::new(config(), {
+        let slot = Arc::clone(&slot);
+        app_fn(move |_, start_response| {
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, Error>(Body::from_blocks(Late(Arc::clone(&slot))))
+        })
+    });
+    (site, slot)
+}
+
+/// Three hundred blocks, each put only when the client has the one before: with a server that only looks again and
+/// again, this would take six seconds.
+#[test]
+fn a_body_with_nothing_yet_is_woken() {
+    let (site, slot) = late_site();
+    let mut client = site.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    wait_until(|| slot.waker.lock().unwrap().is_some(), || "no waker".into());
+    slot.put("first");
+    let mut head = vec![];
+    while !head.ends_with(b"first") {
+        let mut more = vec![0; 1000];
+        let n = client.read(&mut more).unwrap();
+        head.extend_from_slice(&more[..n]);
+    }
+    let start = Instant::now();
+    for _ in 0..300 {
+        slot.put("block");
+        let mut block = [0; 5];
+        client.read_exact(&mut block).unwrap();
+        assert_eq!(&block, b"block");
+    }
+    let time = start.elapsed();
+    assert!(time < ms(4000), "{time:?}");
+    slot.ended.store(true, SeqCst);
+    slot.wake();
+    client.must_end();
+    assert!(slot.dropped.load(SeqCst));
+}
+
+/// Waiting does not spin, and a client that leaves meanwhile ends it.
+#[test]
+fn a_body_with_nothing_yet_is_dropped_with_its_client() {
+    let (site, slot) = late_site();
+    let mut client = site.connect();
+    client.send(GET);
+    wait_until(|| slot.asked.load(SeqCst) > 0, || "not asked".into());
+    let before = slot.asked.load(SeqCst);
+    thread::sleep(ms(400));
+    let asked = slot.asked.load(SeqCst) - before;
+    assert!(asked < 100, "asked {asked} times in 0.4 s");
+    client.reset();
+    site.wait_for("the end", |stats| stats.open == 0);
+    assert!(slot.dropped.load(SeqCst));
+}
+
+/// Each block is on its way before the next one is asked for.
+#[test]
+fn blocks_are_not_kept_back() {
+    let gate = Gate::default();
+    let site = Site::new(config(), {
+        let gate = gate.clone();
+        app_fn(move |_, start_response| {
+            start_response.start(Status::OK, &[])?;
+            let gate = gate.clone();
+            let mut count = 0;
+            Ok::<_, Error>(Body::late(move |_| {
+                gate.pass();
+                count += 1;
+                (count <= 3).then(|| Ok(format!("block {count};").into()))
+            }))
+        })
+    });
+    let mut client: Client = site.connect();
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    let mut text = String::new();
+    for count in 1..=3 {
+        gate.open(1);
+        while !text.ends_with(&format!("block {count};")) {
+            let mut more = [0; 1000];
+            let n = client.read(&mut more).unwrap();
+            assert_ne!(n, 0);
+            text.push_str(str::from_utf8(&more[..n]).unwrap());
+        }
+        gate.wait_for(1);
+    }
+    gate.open(1);
+    client.must_end();
+}

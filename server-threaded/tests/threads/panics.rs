@@ -1,6 +1,5 @@
 //! Applications that panic: the client sees a 500 or a cut, the server keeps its threads.
 
-use std::io::Write;
 use std::panic::{self, PanicHookInfo};
 use std::sync::Once;
 use std::thread;

@@ -222,6 +222,13 @@ pub(crate) struct Client {
     received: Vec<u8>,
 }
 
+/// Reads past all parsing.
+impl Read for Client {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer)
+    }
+}
+
 /// A whole response.
 pub(crate) struct Reply {
     pub(crate) code: u16,
@@ -330,11 +337,6 @@ impl Client {
             Ok(_) => unreachable!("nothing is enough"),
             Err(broken) => (broken.received, broken.end),
         }
-    }
-
-    /// Receives so many bytes at most, and drops them; 0 at the end.
-    pub(crate) fn drop_some(&mut self, most: usize) -> io::Result<usize> {
-        self.stream.read(&mut vec![0; most])
     }
 
     /// The connection must end, without another byte.
