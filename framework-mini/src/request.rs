@@ -145,7 +145,9 @@ impl<'r, S> Request<'_, 'r, S> {
         if known.is_some_and(|length| length > limit) {
             return Err(too_large());
         }
-        let mut body = Vec::with_capacity(known.and_then(|length| usize::try_from(length).ok()).unwrap_or(0));
+        // What a client says is no reason to set aside much memory for it.
+        let likely = known.map_or(0, |length| length.min(1 << 20));
+        let mut body = Vec::with_capacity(usize::try_from(likely).unwrap_or(0));
         let input = self.context.environ.input();
         input.take(limit.saturating_add(1)).read_to_end(&mut body).map_err(Error::of_input)?;
         if body.len() as u64 > limit { Err(too_large()) } else { Ok(body.into()) }

@@ -172,17 +172,13 @@ pub(crate) fn limited(text: &str, limit: usize, status: Status) -> Result<(), Er
 fn decode(text: &str) -> String {
     let mut octets = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
-    let hex = |b: u8| char::from(b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let hex = |b: &u8| char::from(*b).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     while let [b, tail @ ..] = rest {
-        rest = tail;
-        match (b, tail) {
-            (b'+', _) => octets.push(b' '),
-            (b'%', [high, low, after @ ..]) if let (Some(high), Some(low)) = (hex(*high), hex(*low)) => {
-                octets.push(high << 4 | low);
-                rest = after;
-            }
-            (b, _) => octets.push(*b),
-        }
+        let pair = tail.split_first_chunk::<2>().filter(|_| *b == b'%');
+        let escaped = pair.and_then(|([high, low], after)| Some((hex(high)? << 4 | hex(low)?, after)));
+        let (octet, after) = escaped.unwrap_or((if *b == b'+' { b' ' } else { *b }, tail));
+        octets.push(octet);
+        rest = after;
     }
     match String::from_utf8_lossy(&octets) {
         Cow::Borrowed(_) => String::from_utf8(octets).unwrap_or_default(),

@@ -13,7 +13,8 @@ const TEXT: usize = 2048;
 /// Writes a line for each response when it is over: with its status, bytes and time.
 ///
 /// In the combined format, with the time in milliseconds and the request id at the end, or in JSON. What clients write
-/// is escaped, so that nobody writes lines of their own (F09). Of a file that the server sends by itself the bytes and
+/// is escaped, so that nobody writes lines of their own (F09). A status of `-` is an answer that was left to the server: the
+/// application failed before it had a head. Of a file that the server sends by itself the bytes and
 /// the time are those of the hand-over; the servers' own `on_response` knows better.
 #[derive(Clone, Debug)]
 pub struct AccessLog<A> {

@@ -139,10 +139,9 @@ impl<A> ProxyFix<A> {
             let prefix = environ.header("x-forwarded-prefix").map(|value| value.to_string_lossy().into_owned());
             if let Some(prefix) = prefix.as_deref().map(|prefix| prefix.trim_end_matches('/')).filter(|p| is_prefix(p))
             {
-                let path = environ.path_info().into_bytes().into_owned();
+                // The path below stays as the client encoded it, for routers.
                 let script_name = [prefix.as_bytes(), environ.script_name().as_bytes()].concat();
                 environ.set("SCRIPT_NAME", script_name);
-                environ.set("PATH_INFO", path);
             }
         }
     }
@@ -255,6 +254,7 @@ mod tests {
         let request = headers.iter().fold(TestRequest::get("/a"), |request, (name, value)| request.header(name, value));
         request.peer([10, 0, 0, 1]).with(|environ| {
             fix.fix(environ);
+            assert_eq!(environ.raw_path_info(), "/a");
             format!("{} {}", environ.remote_addr(), environ.url())
         })
     }
