@@ -11,9 +11,11 @@ mod signals;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use args::Wish;
+use conformance::lint::Lint;
 use servers::Server;
 use settings::Settings;
 
@@ -50,11 +52,14 @@ fn serve(settings: &Settings) -> Result<ExitCode, String> {
     let bound = (server.bind)(settings).map_err(|error| error.to_string())?;
     let cut = signals::watch(bound.shutdown, bound.stop).map_err(|error| format!("cannot watch signals: {error}"))?;
     say(&format!("{} on {}", app.name, place(server, &bound.address, mount)));
-    let served = match mount {
-        "" => (bound.serve)((app.make)()),
-        _ => (bound.serve)(std::sync::Arc::new(apps::mounted(mount, (app.make)()))),
-    };
-    Ok(match served {
+    let mut application = (app.make)();
+    if !mount.is_empty() {
+        application = Arc::new(apps::mounted(mount, application));
+    }
+    if let Some(severity) = settings.lint {
+        application = Arc::new(Lint::new(application).up_to(severity));
+    }
+    Ok(match (bound.serve)(application) {
         Ok(()) if cut.load(Ordering::SeqCst) => ExitCode::from(signals::CUT),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -115,6 +115,7 @@ macro_rules! server {
 /// All servers; the first is the default. The last word is the setting that `--threads` stands for.
 #[rustfmt::skip] // one line each, as a table
 pub(crate) const ALL: &[Server] = &[
+    server!("mio", "event loops that do not care whether the application blocks: for any number of connections", server_mio, threads),
     server!("threaded", "one thread, one connection: simple, for hundreds of connections", server_threaded, max_connections),
 ];
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use conformance::lint::Severity;
 use gateway_spec::Scheme;
 
 use crate::access_log::Format;
@@ -18,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) mount: Option<String>,
     pub(crate) access_log: Option<Format>,
     pub(crate) threads: Option<usize>,
+    pub(crate) lint: Option<Severity>,
     pub(crate) config: Config,
 }
 
@@ -45,6 +47,17 @@ pub(crate) struct Config {
     pub(crate) linger_timeout: Option<Duration>,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) app_deadline: Option<Duration>,
+}
+
+/// How much [`Lint`](conformance::lint::Lint) reports; `None` for no lint at all.
+pub(crate) fn lint(text: &str) -> Result<Option<Severity>, String> {
+    match text {
+        "none" => Ok(None),
+        "errors" => Ok(Some(Severity::Error)),
+        "warnings" => Ok(Some(Severity::Warning)),
+        "remarks" => Ok(Some(Severity::Remark)),
+        _ => Err(format!("{text:?} is not errors, warnings, remarks or none")),
+    }
 }
 
 /// A whole number.

@@ -40,9 +40,10 @@ fn a_mistake_is_one_clear_line_and_code_2() {
     for (args, words) in [
         (&[][..], "which application?"),
         (&["inspct"], "no application \"inspct\", but there is hello, inspect, stream"),
-        (&["hello", "--server", "apache"], "no server \"apache\", but there is threaded"),
+        (&["hello", "--server", "apache"], "no server \"apache\", but there is mio, threaded"),
         (&["hello", "--nonsense"], "'--nonsense'"),
         (&["hello", "--max-body", "lots"], "--max-body: \"lots\" is not a size"),
+        (&["hello", "--lint", "all"], "--lint: \"all\" is not errors"),
         (&["hello", "--threads", "0"], "--threads: 0 threads would serve nobody"),
         (&["hello", "--bind", &taken], &taken),
         (&["hello", "--bind", &taken], "in use"),
@@ -81,6 +82,16 @@ fn a_mount_is_part_of_the_url_and_of_the_environ() {
         assert!(inside.contains(r#""script_name": "/x y""#) && inside.contains(r#""path_info": "/z""#), "{inside}");
         assert!(inside.contains(r#""server_name": "me""#));
         assert!(runner.ask(GET).starts_with("HTTP/1.1 404 "));
+    });
+}
+
+/// What breaks the contract is said with its rule, in front of the real application.
+#[test]
+fn lint_reports_to_standard_error() {
+    on_every_server(|server| {
+        let runner = Runner::start(&["stream", "-s", server, "-b", "127.0.0.1:0", "--lint", "warnings"]);
+        runner.ask(b"GET /twice HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        runner.wait_for("GW-SR-10 (error of the application): ");
     });
 }
 
