@@ -140,6 +140,7 @@ impl Link<'_> {
                         next.0
                     }
                     Ok(None) => {
+                        self.fields.put_back(fields);
                         if !self.receive()? {
                             return Ok(());
                         }
