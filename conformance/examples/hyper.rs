@@ -188,7 +188,10 @@ async fn pump(mut body: Incoming, to_app: mpsc::Sender<io::Result<Bytes>>, asked
             Err(error) => {
                 // hyper keeps the kind in the error's source.
                 let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<io::Error>());
-                let kind = source.map_or(io::ErrorKind::InvalidData, io::Error::kind);
+                let kind = match source.map(io::Error::kind) {
+                    Some(io::ErrorKind::UnexpectedEof) => io::ErrorKind::UnexpectedEof,
+                    _ => io::ErrorKind::InvalidData,
+                };
                 Some(Err(io::Error::new(kind, error)))
             }
         };

@@ -236,6 +236,25 @@ impl Application for Probe {
             "length" | "length-blocks" | "write-length" => declared(verb, rest, start_response),
             "write" | "write-then" => written(verb, &segments(), &[TEXT], start_response),
             "late" => Ok(late(segments())),
+            "late-status" => {
+                let (code, rest) = rest.split_once('/').unwrap_or((rest, ""));
+                let status = Status::from_code(code.parse()?)?;
+                let mut blocks =
+                    rest.split('/').map(|block| latin1(block.to_owned())).collect::<Vec<Bytes>>().into_iter();
+                let mut iteration = 0;
+                Ok(Body::late(move |start_response| {
+                    iteration += 1;
+                    if iteration == 1 {
+                        return Some(Ok(Bytes::new()));
+                    }
+                    if iteration == 2
+                        && let Err(error) = start_response.start(status.clone(), &[TEXT, ("X-Late", "1")])
+                    {
+                        return Some(Err(error));
+                    }
+                    blocks.next().map(Ok)
+                }))
+            }
             "empty" => {
                 start_response.start(Status::OK, &[TEXT])?;
                 Ok(Body::empty())
