@@ -149,8 +149,10 @@ impl Core {
             if self.stopped || self.is_done(waiting) {
                 return None;
             }
+            let listened = self.listener.is_some();
             self.accept(now);
-            if self.refused.is_empty() && self.ready.is_empty() {
+            // Whoever has stopped listening may have nothing more to wait for.
+            if self.refused.is_empty() && self.ready.is_empty() && listened == self.listener.is_some() {
                 self.turn(waiting);
             }
         }

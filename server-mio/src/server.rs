@@ -184,7 +184,7 @@ impl Server {
     /// Those of the system when the loops are made. What goes wrong on a connection is not one.
     pub fn serve(self, app: impl Application + 'static) -> io::Result<()> {
         let Self { listener, address, config, handle } = self;
-        let listeners = listener.split(config.threads)?;
+        let (listeners, file) = listener.split(config.threads)?;
         let threads = config.max_threads.div_ceil(config.threads);
         let counts = Counts {
             accepted: AtomicU64::new(0),
@@ -208,13 +208,15 @@ impl Server {
         let lanes = lanes.collect::<io::Result<Vec<_>>>()?;
         // Set once, before anybody asks.
         let _ = shared.inboxes.set(lanes.iter().map(|lane| lane.inbox.clone()).collect());
+        // A handle may be asked as soon as somebody has been served.
+        let _ = handle.0.running.set((shared.clone(), lanes.clone()));
         for lane in &lanes {
             // One to lead, one to stand by.
             lane.summon();
             lane.summon();
         }
-        // A handle that was used before: the loops have to know.
-        if handle.0.running.set((shared.clone(), lanes.clone())).is_ok() && shared.is_draining() {
+        if shared.is_draining() {
+            // It was used before: the loops have to know.
             handle.notify();
         }
         watch(&shared, &lanes);
@@ -224,7 +226,7 @@ impl Server {
         for lane in &lanes {
             lane.handoff.wait_until_empty(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100)));
         }
-        drop(listener);
+        drop(file);
         Ok(())
     }
 }

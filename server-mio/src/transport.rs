@@ -21,7 +21,7 @@ pub struct Listener {
     /// Whether the address was bound here, so that further sockets can share it.
     own: bool,
     /// The file of a Unix socket that was made here; it is removed when this is dropped.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
@@ -51,13 +51,13 @@ impl fmt::Display for LocalAddr {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self { kind: Kind::Tcp(listener), own: false, _file: None }
+        Self { kind: Kind::Tcp(listener), own: false, file: None }
     }
 }
 
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
-        Self { kind: Kind::Unix(listener), own: false, _file: None }
+        Self { kind: Kind::Unix(listener), own: false, file: None }
     }
 }
 
@@ -67,7 +67,7 @@ impl Listener {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
         if let Some(path) = address.strip_prefix("unix:") {
             let (listener, file) = bind_unix(Path::new(path)).map_err(named)?;
-            return Ok(Self { kind: Kind::Unix(listener), own: true, _file: Some(file) });
+            return Ok(Self { kind: Kind::Unix(listener), own: true, file: Some(file) });
         }
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
         for addr in address.to_socket_addrs().map_err(named)? {
@@ -77,7 +77,7 @@ impl Listener {
                 break;
             }
         }
-        Ok(Self { kind: Kind::Tcp(result.map_err(named)?), own: true, _file: None })
+        Ok(Self { kind: Kind::Tcp(result.map_err(named)?), own: true, file: None })
     }
 
     /// Where it listens.
@@ -91,8 +91,9 @@ impl Listener {
     }
 
     /// A listener for each of `count` event loops. A TCP address that was bound here gets a socket for each, among which
-    /// the kernel spreads the connections; any other socket is shared.
-    pub(crate) fn split(&self, count: usize) -> io::Result<Vec<LoopListener>> {
+    /// the kernel spreads the connections; any other socket is shared. Nobody else listens then, so that the end of the
+    /// loops is the end of listening; the file is to be kept for as long.
+    pub(crate) fn split(self, count: usize) -> io::Result<(Vec<LoopListener>, Option<SocketFile>)> {
         let mut listeners = Vec::with_capacity(count);
         for index in 0..count {
             listeners.push(match &self.kind {
@@ -119,7 +120,7 @@ impl Listener {
                 }
             });
         }
-        Ok(listeners)
+        Ok((listeners, self.file))
     }
 }
 
@@ -141,7 +142,7 @@ fn share_port(first: &TcpListener) -> io::Result<TcpListener> {
 
 /// The file of a Unix socket; removed when dropped, if it is still the same.
 #[derive(Debug)]
-struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
