@@ -202,7 +202,8 @@ fn addresses_that_are_none() {
 
 #[test]
 fn settings_that_make_no_sense() {
-    let settings: [(&str, fn(&mut Config)); 11] = [
+    type Change = fn(&mut Config);
+    let settings: [(&str, Change); 11] = [
         ("max_connections", |config| config.max_connections = 0),
         ("max_request_line", |config| config.max_request_line = 10),
         ("max_head", |config| config.max_head = 1000),

@@ -119,7 +119,7 @@ fn large_bodies_arrive_whole() {
                 let mut client = site.connect();
                 client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
                 thread::sleep(ms(200));
-                let (mut received, end) = client.to_end();
+                let (mut received, end) = client.read_to_the_end();
                 assert_eq!(end, End::Clean);
                 let body = received.split_off(received.len() - LENGTH);
                 assert!(body == ***content, "{path}");
@@ -142,7 +142,7 @@ fn a_body_that_ends_with_the_connection() {
         for (path, expected) in [("/", End::Clean), ("/fails", End::Reset)] {
             let mut client = site.connect();
             client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
-            let (received, end) = client.to_end();
+            let (received, end) = client.read_to_the_end();
             assert_eq!(end, expected, "{path}: {}", received.escape_ascii());
             if end == End::Clean {
                 assert!(received.ends_with(b"\r\n\r\nblock end"));

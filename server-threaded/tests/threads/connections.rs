@@ -275,7 +275,8 @@ fn a_thread_that_reads_on_gets_no_other_request() {
 /// An application that keeps the connection's handle, or its input, does not keep the connection.
 #[test]
 fn what_the_application_keeps_does_not_keep_the_connection() {
-    let kept: Arc<Mutex<Vec<(Arc<dyn Connection>, Input)>>> = Arc::default();
+    type Kept = (Arc<dyn Connection>, Input);
+    let kept: Arc<Mutex<Vec<Kept>>> = Arc::default();
     let mut config = config();
     config.keep_alive_timeout = ms(100);
     let site = Site::new(config, {

@@ -113,5 +113,5 @@ fn a_crowd_that_idles() {
         client.ask(GET).is(200, "hello");
         crowd.push(client);
     }
-    assert_eq!(crowd[0].to_end(), (vec![], End::Clean));
+    assert_eq!(crowd[0].read_to_the_end(), (vec![], End::Clean));
 }

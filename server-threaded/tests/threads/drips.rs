@@ -54,8 +54,10 @@ fn times_out(client: &mut Client) {
     client.must_end();
 }
 
+type Attack = fn(&mut Client);
+
 /// Each of these would take forever.
-const DRIPS: [(&str, fn(&mut Client)); 19] = [
+const DRIPS: [(&str, Attack); 19] = [
     ("nothing", |client| client.must_end()),
     ("one byte", |client| {
         client.send("G");
@@ -134,12 +136,12 @@ const DRIPS: [(&str, fn(&mut Client)); 19] = [
     ("a body that nobody wants, by bytes", |client| {
         client.ask(post("/ignore", "Content-Length: 60000")).is(200, "0");
         drip(client, "x");
-        assert_ne!(client.to_end().1, End::Never);
+        assert_ne!(client.read_to_the_end().1, End::Never);
     }),
     ("a refused client that goes on", |client| {
         assert_eq!(client.ask("GET / HTTP/3.0\r\n\r\n").code, 505);
         drip(client, "x");
-        assert_ne!(client.to_end().1, End::Never);
+        assert_ne!(client.read_to_the_end().1, End::Never);
     }),
 ];
 
@@ -215,7 +217,7 @@ fn a_client_that_never_reads_is_cut() {
         .collect();
     all_are_cut(&site, &notes, WAYS.len());
     for client in &mut clients {
-        let (received, end) = client.to_end();
+        let (received, end) = client.read_to_the_end();
         assert!(received.len() < LARGE);
         assert_ne!(end, End::Never);
     }
@@ -247,7 +249,7 @@ fn a_client_that_sips_is_cut() {
             scope.spawn(move || {
                 let mut client = site.connect();
                 client.send(format!("GET {way} HTTP/1.1\r\nHost: a\r\n\r\n"));
-                while notes.wait_for(0).len() < WAYS.len() && client.read(&mut vec![0; 10]).is_ok() {
+                while notes.wait_for(0).len() < WAYS.len() && client.read(&mut [0; 10]).is_ok() {
                     thread::sleep(ms(20));
                 }
             });

@@ -196,7 +196,7 @@ fn on_error_sees_a_reset() {
     let mut client = site.connect();
     client.send(GET);
     gate.open(1);
-    assert_ne!(client.read(&mut vec![0; 100]).unwrap(), 0);
+    assert_ne!(client.read(&mut [0; 100]).unwrap(), 0);
     client.reset();
     site.wait_for("the end", |stats| stats.open == 0);
     assert_eq!(notes.errors().len(), 3, "{:?}", notes.errors());
@@ -244,7 +244,7 @@ fn hooks_that_panic() {
     let site = Site::new(config, hello);
     for _ in 0..10 {
         site.wait_for("room", |stats| stats.open == 0);
-        assert_ne!(site.connect().to_end().1, End::Never);
+        assert_ne!(site.connect().read_to_the_end().1, End::Never);
         site.wait_for("room", |stats| stats.open == 0);
         let mut client: Client = site.connect();
         client.ask(GET).is(200, "hello");

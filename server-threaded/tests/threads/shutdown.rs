@@ -114,12 +114,12 @@ fn what_does_not_end_is_cut() {
     let mut site = Site::new(config, endless());
     let mut client = site.connect();
     client.send(GET);
-    assert_ne!(client.read(&mut vec![0; 100]).unwrap(), 0);
+    assert_ne!(client.read(&mut [0; 100]).unwrap(), 0);
     let start = Instant::now();
     site.handle.shutdown();
     site.join().unwrap();
     assert!(start.elapsed() >= ms(300), "cut before its time");
-    let (received, end) = client.to_end();
+    let (received, end) = client.read_to_the_end();
     assert_ne!(end, End::Never);
     assert!(!received.ends_with(b"0\r\n\r\n"), "an answer that was cut looks whole");
 }
@@ -163,7 +163,7 @@ fn stop_does_not_wait() {
     site.handle.stop();
     site.join().unwrap();
     for client in &mut clients {
-        assert_ne!(client.to_end().1, End::Never);
+        assert_ne!(client.read_to_the_end().1, End::Never);
     }
 }
 
@@ -179,7 +179,7 @@ fn an_application_that_hangs_is_left_behind() {
     gate.wait_for(1);
     site.handle.shutdown();
     site.join().unwrap();
-    assert_eq!(client.to_end(), (vec![], End::Clean));
+    assert_eq!(client.read_to_the_end(), (vec![], End::Clean));
     gate.open(1);
     site.wait_for("the last thread", |stats| stats.threads == 0);
 }

@@ -312,7 +312,7 @@ impl Client {
         }
     }
 
-    /// Waits for an answer, interim ones included. It must tell its own end: see [`to_end`](Self::to_end) for others.
+    /// Waits for an answer, interim ones included. It must tell its own end: see [`read_to_the_end`](Self::read_to_the_end) for others.
     pub(crate) fn next(&mut self) -> Result<Reply, Broken> {
         let head = self.receive_until(|bytes| Some(find(bytes, b"\r\n\r\n")? + 4))?;
         let text = String::from_utf8_lossy(&self.received[..head]).into_owned();
@@ -332,7 +332,7 @@ impl Client {
     }
 
     /// Everything up to the end of the connection.
-    pub(crate) fn to_end(&mut self) -> (Vec<u8>, End) {
+    pub(crate) fn read_to_the_end(&mut self) -> (Vec<u8>, End) {
         match self.receive_until(|_| None) {
             Ok(_) => unreachable!("nothing is enough"),
             Err(broken) => (broken.received, broken.end),
@@ -342,7 +342,7 @@ impl Client {
     /// The connection must end, without another byte.
     #[track_caller]
     pub(crate) fn must_end(&mut self) {
-        let (received, end) = self.to_end();
+        let (received, end) = self.read_to_the_end();
         assert_eq!((received.escape_ascii().to_string().as_str(), end), ("", End::Clean));
     }
 
