@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Sqlite {
     pool: Pool<Connection>,
     writer: Arc<Mutex<()>>,
+    /// A database in memory lives as long as a connection to it, and a pool may throw its connections away.
+    _alive: Option<Arc<Mutex<Connection>>>,
 }
 
 impl Sqlite {
@@ -54,7 +57,12 @@ impl Sqlite {
     /// # Errors
     /// 500 with what SQLite says.
     pub fn memory() -> Result<Self, Error> {
-        Self::of(1, Connection::open_in_memory)
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("file:framework-mini-{number}?mode=memory&cache=shared");
+        let alive = Connection::open(&name)?;
+        let sqlite = Self::of(1, move || Connection::open(&name))?;
+        Ok(Self { _alive: Some(Arc::new(Mutex::new(alive))), ..sqlite })
     }
 
     fn of(size: usize, open: impl Fn() -> rusqlite::Result<Connection> + Send + Sync + 'static) -> Result<Self, Error> {
@@ -67,7 +75,7 @@ impl Sqlite {
         });
         // The first mistake in the path is one at the start, not at the first request.
         drop(pool.get()?);
-        Ok(Self { pool, writer: Arc::default() })
+        Ok(Self { pool, writer: Arc::default(), _alive: None })
     }
 
     /// Brings the tables up to date: of these steps, those that this database has not seen, in order, all or none.

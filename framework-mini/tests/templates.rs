@@ -115,6 +115,10 @@ fn a_write_is_all_or_nothing() {
         })
     });
     assert!(panicked.join().is_err());
+    assert_eq!(count(), Some(1));
+    db.write(|db| Ok(db.execute("INSERT INTO t VALUES (4)", [])?)).unwrap();
+    assert_eq!(count(), Some(2));
+    assert!(Sqlite::memory().unwrap().one("SELECT x FROM t", [], |_| Ok(())).is_err(), "another database");
     assert!(Sqlite::open("/nonexistent/folder/x.db").is_err());
 }
 
