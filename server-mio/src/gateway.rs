@@ -177,6 +177,9 @@ impl Responder<'_> {
                 Ok((_, false)) => return Progress::Blocked,
                 Err(error) => return self.abort(&error),
             }
+            if self.exchange.calls.is_complete() {
+                return self.finish(); // GW-CL-02: also before the first block, if `write` has sent it all
+            }
             let next = catch_unwind(AssertUnwindSafe(|| body.next(self)));
             let block = match next.unwrap_or_else(|panic| Some(Err(panicked(&*panic).into()))) {
                 None => return self.finish(),
@@ -201,6 +204,7 @@ impl Responder<'_> {
     /// Queues a block, and the head before the first. `total` is the length of the whole body, if that is known.
     fn queue(&mut self, mut block: Bytes, last: bool, total: Option<u64>) -> Result<(), Error> {
         let allowed = self.exchange.calls.yielded(block.len())?;
+        self.note_excess((block.len() - allowed) as u64);
         self.commit(total, last);
         let exchange = &mut *self.exchange;
         if exchange.facts.drops_content() || allowed == 0 {
@@ -214,6 +218,13 @@ impl Responder<'_> {
         Ok(())
     }
 
+    /// Tells of bytes past the declared length, which are not sent (GW-CL-01, GW-DEF-07).
+    fn note_excess(&self, bytes: u64) {
+        if bytes > 0 && !self.exchange.facts.drops_content() {
+            self.report(&format!("GW-CL-01: the body goes past its Content-Length; {bytes} bytes were cut"));
+        }
+    }
+
     fn send_file(&mut self, file: &mut FileBody) -> Progress {
         if self.exchange.delimiter.is_none() {
             let total = file.remaining();
@@ -225,6 +236,7 @@ impl Responder<'_> {
             self.commit(Some(total), true);
             if self.exchange.content < total {
                 // Sent up to the declared length (GW-CL-01): a part of the part.
+                self.note_excess(total - self.exchange.content);
                 return match part(file, self.exchange.content) {
                     Ok(shorter) => {
                         *file = shorter;
