@@ -393,7 +393,7 @@ fn written(verb: &str, segments: &[String], head: &[(&str, &str)], start_respons
     for segment in write {
         writer.write_all(&latin1(segment.clone()))?;
     }
-    Ok(Body::blocks(give.to_vec().into_iter().map(latin1)))
+    Ok(Body::blocks(give.iter().cloned().map(latin1).collect::<Vec<Bytes>>()))
 }
 
 fn late(segments: Vec<String>) -> Body {
