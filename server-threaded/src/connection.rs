@@ -97,7 +97,7 @@ struct Link<'c> {
 /// Whether to go on with the connection.
 enum Next {
     Request,
-    /// Close at once: the client must see that something is missing.
+    /// Close at once, with a reset: nothing else tells the client that something is missing.
     Close,
     /// Close, but read on for a moment: the client is still sending.
     Linger,
@@ -304,7 +304,9 @@ fn exchange(
     }
     let remainder = if has_body { source.remainder() } else { Remainder::None };
     let next = match remainder {
-        _ if outcome.aborted => Next::Close,
+        _ if outcome.aborted && wire.will_reset() => Next::Close,
+        // What is missing tells the client that this answer was cut. Those before it must arrive all the same.
+        _ if outcome.aborted => Next::Linger,
         Remainder::None if keep => Next::Request,
         Remainder::Small if keep => {
             wire.flush()?;

@@ -94,11 +94,15 @@ impl Wire {
 
     /// Ends the connection, also if the application still holds on to it: whoever asks is told, and the client as well.
     pub(crate) fn end(&self) {
-        if self.resets.load(Ordering::Relaxed) {
+        if self.will_reset() {
             self.stopped.store(true, Ordering::Relaxed); // the reset comes when the descriptor is closed
         } else {
             self.stop();
         }
+    }
+
+    pub(crate) fn will_reset(&self) -> bool {
+        self.resets.load(Ordering::Relaxed)
     }
 
     /// Makes the connection end in a reset instead of a proper end.

@@ -90,7 +90,7 @@ pub(crate) fn parse<'b>(
             }
         },
     };
-    if parsed.method.len() + parsed.target.len() + " HTTP/1.1 \r\n".len() > limits.request_line {
+    if parsed.method.len() + parsed.target.len() + "  HTTP/1.1".len() > limits.request_line {
         return Err(Reject::new(414, "The request line is too long."));
     }
     if parsed.length > limits.head {
@@ -218,8 +218,9 @@ fn other_version<'b>(
 
 /// Refuses a head that is not whole and already too large (H1-LINE-03, H1-LINE-04, H1-FLD-08).
 fn check_growth(head: &[u8], limits: &Limits) -> Result<(), Reject> {
-    let line = &head[..head.len().min(limits.request_line)];
-    if head.len() > limits.request_line && !line.contains(&b'\n') {
+    let most = limits.request_line + 2; // its CR LF does not count
+    let line = &head[..head.len().min(most)];
+    if head.len() >= most && !line.contains(&b'\n') {
         return Err(if line.contains(&b' ') {
             Reject::new(414, "The request target is too long.")
         } else {
@@ -413,10 +414,12 @@ mod tests {
         assert!(outcome(&head(99)).unwrap().is_some());
         assert_eq!(outcome(&head(100)), Err(431));
         let line = |n: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(n)).into_bytes();
-        assert!(outcome(&line(8192 - 16)).unwrap().is_some());
-        assert_eq!(outcome(&line(8192 - 15)), Err(414));
+        assert!(outcome(&line(8192 - 14)).unwrap().is_some());
+        assert_eq!(outcome(&line(8192 - 14)[..8193]), Ok(None), "its line feed may follow");
+        assert_eq!(outcome(&line(8192 - 13)), Err(414));
+        assert_eq!(outcome(&line(8192 - 13)[..8194]), Err(414));
         assert_eq!(outcome(&line(9000)[..8500]), Err(414));
-        assert_eq!(outcome(&[b'M'; 8193]), Err(501));
+        assert_eq!(outcome(&[b'M'; 8194]), Err(501));
         let large = |n: usize| format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(n)).into_bytes();
         assert!(outcome(&large(32768 - 32)).unwrap().is_some());
         assert_eq!(outcome(&large(32768 - 31)), Err(431));

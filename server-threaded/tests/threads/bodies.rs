@@ -151,6 +151,31 @@ fn a_body_that_ends_with_the_connection() {
     }
 }
 
+/// A cut is the end of one answer; a whole one before it arrives whole, although the client goes on sending.
+#[test]
+fn a_cut_spares_the_answers_before_it() {
+    const LENGTH: usize = 1 << 20;
+    let app = app_fn(|environ, start_response| {
+        start_response.start(Status::OK, &[])?;
+        Ok::<_, Error>(match environ.raw_path() {
+            "/cut" => Body::try_blocks([Ok("block"), Err("on purpose")]),
+            _ => vec![b'x'; LENGTH].into(),
+        })
+    });
+    let site = Site::new(config(), app);
+    for _ in 0..20 {
+        let mut client = site.connect();
+        client.send([get("/"), get("/cut"), get("/unread")].concat());
+        thread::sleep(ms(5));
+        client.send(get("/unread"));
+        let whole = client.reply();
+        assert_eq!(whole.body.len(), LENGTH);
+        let broken = client.next().unwrap_err();
+        assert!(broken.received.ends_with(b"\r\n5\r\nblock\r\n"), "{broken:?}");
+        assert_eq!(broken.end, End::Clean);
+    }
+}
+
 /// What a body says when it has nothing yet, and what another thread does with its waker.
 #[derive(Default)]
 struct Slot {
