@@ -42,6 +42,8 @@ pub(crate) const LAST_CALL: u64 = 250;
 const TURN: u32 = 64;
 /// How many fields are read without allocating: more than browsers send.
 const FIELDS: usize = 24;
+/// How many bytes can hardly have more than eight fields.
+const SMALL_HEAD: usize = 200;
 /// After how many milliseconds a body that has nothing yet, and does not wake the server, is asked again.
 const ASK_AGAIN: u64 = 10;
 
@@ -275,13 +277,11 @@ impl Connection {
         // Out of `self` while the head borrows from it.
         let buffer = std::mem::take(&mut self.buffer);
         let bytes = &buffer[self.start..self.end];
-        let mut scratch = [httparse::EMPTY_HEADER; FIELDS];
-        let mut fields = [Field::EMPTY; FIELDS];
-        let tried = match parse(bytes, &mut fields, &mut scratch, &limits) {
-            Ok(Parsed::Head(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
-            Ok(Parsed::MoreFields) => self.try_large_head(worker, bytes, may_block, turn),
-            Ok(Parsed::Partial) => Tried::Partial,
-            Err(reject) => Tried::Refused(reject),
+        // Fewer places to clear for the small heads of programs than for those of browsers.
+        let tried = if bytes.len() < SMALL_HEAD {
+            self.parse_head::<8>(worker, bytes, may_block, turn)
+        } else {
+            self.parse_head::<FIELDS>(worker, bytes, may_block, turn)
         };
         self.buffer = buffer;
         match tried {
@@ -290,6 +290,17 @@ impl Connection {
                 Tried::Refused(TOO_LARGE)
             }
             tried => tried,
+        }
+    }
+
+    fn parse_head<const N: usize>(&mut self, worker: &mut Worker, bytes: &[u8], may_block: bool, turn: u32) -> Tried {
+        let mut scratch = [httparse::EMPTY_HEADER; N];
+        let mut fields = [Field::EMPTY; N];
+        match parse(bytes, &mut fields, &mut scratch, &worker.limits) {
+            Ok(Parsed::Head(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
+            Ok(Parsed::MoreFields) => self.try_large_head(worker, bytes, may_block, turn),
+            Ok(Parsed::Partial) => Tried::Partial,
+            Err(reject) => Tried::Refused(reject),
         }
     }
 

@@ -137,20 +137,25 @@ impl Core {
                     None => continue,
                 }
             }
-            let now = self.shared.clock.now();
-            if let Some(connection) = waiting.expired(now) {
-                return Some(Job::Overload(connection));
+            if !waiting.is_empty() {
+                if let Some(connection) = waiting.expired(self.shared.clock.now()) {
+                    return Some(Job::Overload(connection));
+                }
+                if may_block()
+                    && let Some(connection) = waiting.pop()
+                {
+                    return Some(Job::Drive(connection, Ready::NONE));
+                }
             }
-            if may_block()
-                && let Some(connection) = waiting.pop()
-            {
-                return Some(Job::Drive(connection, Ready::NONE));
-            }
-            if self.stopped || self.is_done(waiting) {
+            if self.stopped || (self.listener.is_none() && self.is_done(waiting)) {
                 return None;
             }
+            if !self.acceptable {
+                self.turn(waiting);
+                continue;
+            }
             let listened = self.listener.is_some();
-            self.accept(now);
+            self.accept(self.shared.clock.now());
             // Whoever has stopped listening may have nothing more to wait for.
             if self.refused.is_empty() && self.ready.is_empty() && listened == self.listener.is_some() {
                 self.turn(waiting);
@@ -173,8 +178,7 @@ impl Core {
 
     /// Whether a shutdown has nothing more to wait for.
     fn is_done(&self, waiting: &Waiting) -> bool {
-        self.listener.is_none()
-            && self.free.len() == self.slots.len()
+        self.free.len() == self.slots.len()
             && self.newcomers.is_empty()
             && self.refused.is_empty()
             && waiting.is_empty()
@@ -258,18 +262,7 @@ impl Core {
 
     /// Waits for events, deadlines and messages.
     fn turn(&mut self, waiting: &Waiting) {
-        let now = self.shared.clock.now();
-        let at_once = !self.later.is_empty() || (self.acceptable && self.accept_at <= now);
-        let newcomer = self.newcomers.front().map(|(_, _, since)| {
-            (since + millis(self.shared.config.pending_timeout)).min(now + FRESH / 4)
-        });
-        let accept = (self.acceptable && self.listener.is_some()).then_some(self.accept_at);
-        let until = [self.wheel.next(), newcomer, accept, waiting.next(), Some(self.stop_at).filter(|&at| at != u64::MAX)];
-        let timeout = match until.into_iter().flatten().min() {
-            _ if at_once => Some(Duration::ZERO),
-            Some(until) => Some(Duration::from_millis(until.saturating_sub(now))),
-            None => None,
-        };
+        let timeout = self.patience(waiting);
         if let Err(error) = self.poll.poll(&mut self.events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
         {
@@ -304,8 +297,29 @@ impl Core {
         if woken {
             self.read_messages(waiting, now);
         }
-        self.ready.extend(self.later.drain(..).map(|token| (token, Ready::NONE)));
+        if !self.later.is_empty() {
+            self.ready.extend(self.later.drain(..).map(|token| (token, Ready::NONE)));
+        }
         self.expire(now);
+    }
+
+    /// How long nothing is to be done, unless something happens; for ever if `None`.
+    fn patience(&self, waiting: &Waiting) -> Option<Duration> {
+        let now = self.shared.clock.now();
+        if !self.later.is_empty() || (self.acceptable && self.accept_at <= now) {
+            return Some(Duration::ZERO);
+        }
+        let mut until = self.wheel.next().unwrap_or(u64::MAX).min(self.stop_at);
+        if self.acceptable && self.listener.is_some() {
+            until = until.min(self.accept_at);
+        }
+        if let Some((_, _, since)) = self.newcomers.front() {
+            until = until.min(since + millis(self.shared.config.pending_timeout)).min(now + FRESH / 4);
+        }
+        if let Some(next) = waiting.next() {
+            until = until.min(next);
+        }
+        (until != u64::MAX).then(|| Duration::from_millis(until.saturating_sub(now)))
     }
 
     fn read_messages(&mut self, waiting: &Waiting, now: u64) {
@@ -339,6 +353,10 @@ impl Core {
             }
         }
         self.due = due;
+        self.stopped |= self.stop_at <= now;
+        if self.newcomers.is_empty() {
+            return;
+        }
         let patience = millis(self.shared.config.pending_timeout);
         while self.newcomers.front().is_some_and(|(_, _, since)| since + patience <= now) {
             if let Some((stream, peer)) = self.next_newcomer() {
@@ -349,7 +367,6 @@ impl Core {
             // Others may have become idle, or have gone, meanwhile.
             self.shed(now);
         }
-        self.stopped |= self.stop_at <= now;
     }
 
     // ---- Accepting

@@ -319,9 +319,24 @@ impl Responder<'_> {
         if let Some(input) = &exchange.input {
             exchange.keep_alive &= leaves_connection_usable(input, complete, self.shared.config.max_drain);
         }
-        let date = (!exchange.has_date).then(|| self.date.at(self.socket.clock.second()));
-        let server = self.shared.config.server_header.as_deref().filter(|_| !exchange.has_server);
-        response::end(&mut exchange.head, &End { facts, length, delimiter, keep_alive: exchange.keep_alive, date, server });
+        let server = self.shared.config.server_header.as_deref();
+        let second = self.socket.clock.second();
+        let own;
+        let lines = if exchange.has_date || exchange.has_server {
+            // The application's stand in place of the server's (GW-HDR-05).
+            let mut text = String::new();
+            if let Some(server) = server.filter(|_| !exchange.has_server) {
+                text.extend(["Server: ", server, "\r\n"]);
+            }
+            if !exchange.has_date {
+                text.extend(["Date: ", self.date.at(second), "\r\n"]);
+            }
+            own = text;
+            own.as_str()
+        } else {
+            self.date.lines(second, server)
+        };
+        response::end(&mut exchange.head, &End { facts, length, delimiter, keep_alive: exchange.keep_alive, lines });
         self.out.front.extend_from_slice(&exchange.head);
         exchange.delimiter = Some(delimiter);
         if delimiter == Delimiter::Length
@@ -355,8 +370,8 @@ impl Responder<'_> {
     fn refuse(&mut self, status: &Status, text: &str) {
         let head_only = self.exchange.facts.head_only;
         let server = self.shared.config.server_header.as_deref();
-        let date = self.date.at(self.socket.clock.second());
-        response::refusal(&mut self.out.front, status, text, head_only, server, date);
+        let lines = self.date.lines(self.socket.clock.second(), server);
+        response::refusal(&mut self.out.front, status, text, head_only, lines);
         self.exchange.facts.code = status.code();
         self.exchange.delimiter = Some(Delimiter::Length);
         self.exchange.finished = true;

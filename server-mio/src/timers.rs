@@ -131,7 +131,7 @@ mod tests {
             let mut wheel = Wheel::new(5);
             let mut timers = [Timer::new(); 6];
             let mut list = [u64::MAX; 6];
-            let mut now = 5;
+            let mut now = 5u64;
             for (pause, key, after) in steps {
                 wheel.set(&mut timers[key], key, now.saturating_add(after));
                 list[key] = now.saturating_add(after);

@@ -8,12 +8,28 @@ use std::time::{Duration, UNIX_EPOCH};
 pub(crate) struct Date {
     second: u64,
     text: String,
+    /// The lines that end almost every head: `Server`, if there is one, and `Date`.
+    lines: String,
 }
 
 impl Date {
     /// Nothing formatted yet.
     pub(crate) const fn new() -> Self {
-        Self { second: u64::MAX, text: String::new() }
+        Self { second: u64::MAX, text: String::new(), lines: String::new() }
+    }
+
+    /// The `Server` and `Date` lines at a second since 1970. `server` is the same in all calls.
+    #[inline]
+    pub(crate) fn lines(&mut self, second: u64, server: Option<&str>) -> &str {
+        if self.second != second || self.lines.is_empty() {
+            let date = self.at(second).len();
+            self.lines.clear();
+            if let Some(server) = server {
+                self.lines.extend(["Server: ", server, "\r\n"]);
+            }
+            self.lines.extend(["Date: ", &self.text[..date], "\r\n"]);
+        }
+        &self.lines
     }
 
     /// The date of a second since 1970, of exactly 29 characters (H1-SYN-13, H1-SYN-14).
@@ -34,6 +50,7 @@ impl Date {
         // Writing to a String does not fail.
         let _ = write!(self.text, "{}", httpdate::HttpDate::from(time));
         self.second = second;
+        self.lines.clear();
     }
 }
 
@@ -46,6 +63,9 @@ mod tests {
         let mut date = Date::new();
         assert_eq!(date.at(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(date.at(784_111_778), "Sun, 06 Nov 1994 08:49:38 GMT");
+        assert_eq!(date.lines(784_111_777, Some("x")), "Server: x\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n");
+        assert_eq!(date.at(784_111_778), "Sun, 06 Nov 1994 08:49:38 GMT");
+        assert_eq!(date.lines(784_111_778, None), "Date: Sun, 06 Nov 1994 08:49:38 GMT\r\n");
         assert_eq!(date.at(0), "Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(date.at(u64::MAX - 1).len(), 29);
     }

@@ -70,7 +70,13 @@ pub(crate) fn parse<'b, 'f>(
     const TOO_LARGE: Reject = Reject::HeadTooLarge("the head of the request is too large");
     // Nothing behind the limit has a say, so that the verdict does not depend on how much was read at once.
     let bytes = &bytes[..bytes.len().min(limits.head)];
-    let Some(line) = RequestLine::read(bytes, limits)? else { return Ok(Parsed::Partial) };
+    let line = match RequestLine::read_usual(bytes, limits) {
+        Some(line) => line,
+        None => match RequestLine::read(bytes, limits)? {
+            Some(line) => line,
+            None => return Ok(Parsed::Partial),
+        },
+    };
     let section = &bytes[line.length..];
     let room = scratch.len().min(fields.len()).min(limits.fields);
     let (length, headers) = match httparse::parse_headers(section, &mut scratch[..room]) {
@@ -106,7 +112,11 @@ pub(crate) fn parse<'b, 'f>(
 
     let version = line.version;
     let host = check_host(host, version)?;
-    let target = Target::read(line.method, line.target, limits.https)?;
+    let target = if line.plain && line.target.starts_with('/') && line.method != "CONNECT" {
+        Target { path: line.target, query: "", authority: None }
+    } else {
+        Target::read(line.method, line.target, limits.https)?
+    };
     Ok(Parsed::Head(Head {
         method: line.method,
         target: line.target,
@@ -165,9 +175,60 @@ struct RequestLine<'b> {
     version: Version,
     /// With the line end.
     length: usize,
+    /// Whether the target has neither `?` nor `%`, so that it is its own path.
+    plain: bool,
 }
 
+/// What a character may be part of, so that the usual request line is read in one pass.
+const CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0x21;
+    while b < 0x7f {
+        let c = b as u8;
+        if c.is_ascii_alphanumeric() || matches!(c, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+        {
+            table[b] |= METHOD;
+        }
+        if TARGET[b] {
+            table[b] |= PATH;
+        }
+        if matches!(c, b'?' | b'%') {
+            table[b] |= SPECIAL;
+        }
+        b += 1;
+    }
+    table
+};
+const METHOD: u8 = 1;
+const PATH: u8 = 2;
+/// A target with one of these is looked at more closely.
+const SPECIAL: u8 = 4;
+
 impl<'b> RequestLine<'b> {
+    /// Reads a line that has nothing unusual, fast. All others are left to [`read`](Self::read).
+    fn read_usual(bytes: &'b [u8], limits: &Limits) -> Option<Self> {
+        let method_end = bytes.iter().position(|&b| CLASS[usize::from(b)] & METHOD == 0)?;
+        let mut seen = 0;
+        let is_path = |b: u8| {
+            seen |= CLASS[usize::from(b)];
+            CLASS[usize::from(b)] & PATH != 0
+        };
+        let target_length = bytes[method_end..].get(1..)?.iter().copied().map(is_path).position(|path| !path)?;
+        let target_end = method_end + 1 + target_length;
+        let version = match bytes[target_end..].get(..11)? {
+            b" HTTP/1.1\r\n" => Version::Http11,
+            b" HTTP/1.0\r\n" => Version::Http10,
+            _ => return None,
+        };
+        let length = target_end + 11;
+        if method_end == 0 || bytes[method_end] != b' ' || target_length == 0 || length - 2 > limits.request_line {
+            return None;
+        }
+        let text = str::from_utf8(&bytes[..target_end]).ok()?;
+        let plain = seen & SPECIAL == 0;
+        Some(Self { method: &text[..method_end], target: &text[method_end + 1..], version, length, plain })
+    }
+
     /// Reads the line, or says that it has not ended.
     fn read(bytes: &'b [u8], limits: &Limits) -> Result<Option<Self>, Reject> {
         const MALFORMED: Reject = Reject::Malformed("the request line is malformed");
@@ -195,7 +256,7 @@ impl<'b> RequestLine<'b> {
         }
         // Both are ASCII by their tables.
         let (Ok(method), Ok(target)) = (str::from_utf8(method), str::from_utf8(target)) else { return Err(MALFORMED) };
-        Ok(Some(Self { method, target, version, length: line_feed + 1 }))
+        Ok(Some(Self { method, target, version, length: line_feed + 1, plain: false }))
     }
 }
 

@@ -181,6 +181,18 @@ fn few_places_for_fields_are_no_verdict() {
 }
 
 proptest! {
+    /// The fast way to read a request line knows nothing that the other does not know.
+    #[test]
+    fn the_usual_line_is_no_other(text in "[GETP! /a-c?%#:.*h\u{e9}]{0,12}( )?(HTTP/1.[019])?(\r\n|\n)?") {
+        let bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
+        if let Some(usual) = RequestLine::read_usual(&bytes, &LIMITS) {
+            let line = RequestLine::read(&bytes, &LIMITS).unwrap().unwrap();
+            prop_assert_eq!((usual.method, usual.target), (line.method, line.target));
+            prop_assert_eq!((usual.version, usual.length), (line.version, line.length));
+            prop_assert_eq!(usual.plain, !usual.target.contains(['?', '%']));
+        }
+    }
+
     /// Every split of a head, good or bad, comes to the verdict of the whole.
     #[test]
     fn pieces_do_not_matter(

@@ -83,10 +83,8 @@ pub(crate) struct End<'e> {
     pub(crate) delimiter: Delimiter,
     /// Whether the connection goes on.
     pub(crate) keep_alive: bool,
-    /// The date, unless the application sent one (GW-HDR-05).
-    pub(crate) date: Option<&'e str>,
-    /// The `Server` header, if configured and not sent by the application.
-    pub(crate) server: Option<&'e str>,
+    /// The `Server` and `Date` lines, without those that the application sent itself (GW-HDR-05).
+    pub(crate) lines: &'e str,
 }
 
 /// Writes the headers of the server and the empty line.
@@ -104,16 +102,7 @@ pub(crate) fn end(out: &mut Vec<u8>, end: &End<'_>) {
         (Delimiter::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
     }
-    if let Some(server) = end.server {
-        out.extend_from_slice(b"Server: ");
-        out.extend_from_slice(server.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
-    if let Some(date) = end.date {
-        out.extend_from_slice(b"Date: ");
-        out.extend_from_slice(date.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend_from_slice(end.lines.as_bytes());
     match (end.keep_alive, end.facts.version) {
         (true, Version::Http11) => out.extend_from_slice(b"\r\n"),
         // Said to HTTP/1.0 clients that asked (H1-CON-20).
@@ -148,7 +137,7 @@ pub(crate) fn decimal(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Writes a whole response of the server's own: a refusal, or a 500 for the application. It closes the connection.
-pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, head_only: bool, server: Option<&str>, date: &str) {
+pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, head_only: bool, lines: &str) {
     status_line(out, status);
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     if status.code() == 503 {
@@ -158,7 +147,7 @@ pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, head_only:
     let facts = Facts { head_only, version: Version::Http11, code: status.code() };
     let length = Some(text.len() as u64 + 1);
     let delimiter = delimiter(facts, length);
-    end(out, &End { facts, length, delimiter, keep_alive: false, date: Some(date), server });
+    end(out, &End { facts, length, delimiter, keep_alive: false, lines });
     if !head_only {
         out.extend_from_slice(text.as_bytes());
         out.push(b'\n');
@@ -167,7 +156,7 @@ pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, head_only:
 
 /// Writes a refusal of a request.
 pub(crate) fn reject(out: &mut Vec<u8>, reject: Reject, head_only: bool, server: Option<&str>, date: &mut Date, second: u64) {
-    refusal(out, &reject.status(), reject.text(), head_only, server, date.at(second));
+    refusal(out, &reject.status(), reject.text(), head_only, date.lines(second, server));
 }
 
 #[cfg(test)]
@@ -188,7 +177,8 @@ mod tests {
         begin(&mut out, &head);
         let facts = Facts { head_only, version, code };
         let delimiter = delimiter(facts, length);
-        end(&mut out, &End { facts, length, delimiter, keep_alive, date: Some(DATE), server: None });
+        let lines = format!("Date: {DATE}\r\n");
+        end(&mut out, &End { facts, length, delimiter, keep_alive, lines: &lines });
         out.iter().map(|&b| char::from(b)).collect()
     }
 
