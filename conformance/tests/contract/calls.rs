@@ -144,7 +144,53 @@ fn gw_ewv_05_the_errors_stream_arrives(server: &dyn Server) {
     assert!(site.log().contains("one: \u{1f600}\u{1}\n") && site.log().contains("two\nthree\n"));
 }
 
+/// GW-REF-18: one line in the access log for each response, those of the server itself and those that were cut too.
+fn gw_ref_18_every_response_is_told(server: &dyn Server) {
+    let app = |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        let script = match environ.path_info().as_bytes() {
+            b"/fail" => Script::call([fail("error of the script")]),
+            b"/cut" => Script::call([start(200)]).body([yields("some"), fail("error of the script")]),
+            b"/none" => Script::call([start(204)]),
+            _ => Script::call([start(200)]).block("hello"),
+        };
+        script.call(environ, start_response)
+    };
+    let site = site(server, app);
+    let mut connection = site.connect();
+    connection.ask(&Ask::get("/one")).is(200, "hello");
+    connection.ask(&Ask::new("HEAD", "/two")).is(200, "");
+    connection.ask(&Ask::get("/none")).is(204, "");
+    let failed = site.ask(&Ask::get("/fail")).is_failure(500).body.len();
+    site.ask(&Ask::get("/cut")).is_cut(200, "some");
+    let refused = site.ask(&Ask::get("/%zz")).is_failure(400).body.len();
+    let expected = [
+        "GET /one 200 5 false".to_owned(),
+        "HEAD /two 200 0 false".to_owned(),
+        "GET /none 204 0 false".to_owned(),
+        format!("GET /fail 500 {failed} false"),
+        "GET /cut 200 4 true".to_owned(),
+        format!(" 400 {refused} false"),
+    ];
+    let deadline = Instant::now() + PATIENCE;
+    while let Some(responses) = site.responses() {
+        // What a refused request asked for may be unknown to the server.
+        let refused = |line: &str| line.find(" 400 ").map_or_else(|| line.to_owned(), |at| line[at..].to_owned());
+        let mut lines: Vec<String> = responses.lines().map(refused).collect();
+        if lines.len() >= expected.len() {
+            // Those of different connections may come in any order.
+            let mut expected = expected;
+            expected.sort_unstable();
+            lines.sort_unstable();
+            assert_eq!(lines, expected);
+            break;
+        }
+        assert!(Instant::now() < deadline, "{responses}");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 on_every_server! {
+    gw_ref_18_every_response_is_told
     gw_call_06_one_call_for_each_request
     gw_env_02_an_environ_can_be_wiped
     gw_sr_18_exc_info_is_not_kept

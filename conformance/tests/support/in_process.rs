@@ -31,6 +31,10 @@ impl Site for Local {
     fn log(&self) -> String {
         self.log.text()
     }
+
+    fn responses(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Local {

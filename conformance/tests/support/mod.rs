@@ -37,9 +37,13 @@ macro_rules! on_server {
 /// A server of the workspace on a socket: their APIs have the same names.
 macro_rules! socket_server {
     ($name:ident) => {
-        $crate::support::Sockets(|app, errors| {
+        $crate::support::Sockets(|app, errors, responses| {
             let mut config = $name::Server::builder();
             config.errors = errors;
+            config.on_response = Some(std::sync::Arc::new(move |exchange: &$name::Exchange<'_>| {
+                let line = format!("{} {} {}", exchange.method, exchange.target, exchange.status);
+                responses.add(&format!("{line} {} {}\n", exchange.bytes, exchange.aborted));
+            }));
             config.shutdown_timeout = std::time::Duration::from_secs(1);
             let server = config.bind("127.0.0.1:0").unwrap();
             let handle = server.handle();
@@ -65,6 +69,10 @@ pub(crate) trait Site: Sync {
 
     /// What the application and the server have logged by now.
     fn log(&self) -> String;
+
+    /// Lines of method, target, status, bytes and whether it was cut, one for each response; `None` if the server has no
+    /// access log.
+    fn responses(&self) -> Option<String>;
 
     /// Asks on a connection of its own.
     fn ask(&self, ask: &Ask) -> Answer {

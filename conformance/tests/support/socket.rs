@@ -17,7 +17,7 @@ use super::{Answer, Ask, AskBody, Connection, Framing, Log, Server, Site};
 const LARGE: usize = 64 * 1024;
 
 /// A server that listens on a socket: how it is started.
-pub(crate) struct Sockets(pub(crate) fn(Arc<dyn Application>, Errors) -> Running);
+pub(crate) struct Sockets(pub(crate) fn(Arc<dyn Application>, Errors, Log) -> Running);
 
 /// A server that runs.
 pub(crate) struct Running {
@@ -43,14 +43,16 @@ impl Drop for Running {
 impl Server for Sockets {
     fn start(&self, app: Arc<dyn Application>) -> Box<dyn Site> {
         let log = Log::default();
-        let running = self.0(app, log.errors());
-        Box::new(Remote { running, log })
+        let responses = Log::default();
+        let running = self.0(app, log.errors(), responses.clone());
+        Box::new(Remote { running, log, responses })
     }
 }
 
 struct Remote {
     running: Running,
     log: Log,
+    responses: Log,
 }
 
 impl Site for Remote {
@@ -63,6 +65,10 @@ impl Site for Remote {
 
     fn log(&self) -> String {
         self.log.text()
+    }
+
+    fn responses(&self) -> Option<String> {
+        Some(self.responses.text())
     }
 }
 
