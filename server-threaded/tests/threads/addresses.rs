@@ -10,7 +10,8 @@ use std::time::Duration;
 use gateway_spec::{Environ, Error, StartResponse, Status, app_fn};
 use server_threaded::{Config, LocalAddr, Server};
 
-use crate::support::{Client, GET, Scratch, Site, config, hello};
+use crate::client::Client;
+use crate::support::{GET, Scratch, Site, config, hello};
 
 /// Answers with who asks, and how the server calls itself.
 fn names(environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<String, Error> {

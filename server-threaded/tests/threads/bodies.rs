@@ -10,7 +10,8 @@ use std::time::Instant;
 
 use gateway_spec::{Blocks, Body, Bytes, Error, StartResponse, Status, app_fn};
 
-use crate::support::{Client, End, GET, Gate, Notes, Scratch, Site, config, ms, wait_until};
+use crate::client::{Client, End};
+use crate::support::{GET, Gate, Notes, Scratch, Site, config, ms, wait_until};
 
 /// Bytes that tell where they belong.
 fn pattern(length: usize) -> Vec<u8> {

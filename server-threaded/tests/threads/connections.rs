@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use gateway_spec::{Body, Bytes, Connection, Environ, Error, Input, StartResponse, Status, app_fn};
 
-use crate::support::{Client, End, GET, Gate, LAST_GET, Notes, PATIENCE, Scratch, Site, config, hello, ms, wait_until};
+use crate::client::{Client, End};
+use crate::support::{GET, Gate, LAST_GET, Notes, PATIENCE, Scratch, Site, config, hello, ms, wait_until};
 
 /// Asks until the client has gone; three times more after that, as an answer that changes its mind would be useless.
 fn wait_for_departure(gone: impl Fn() -> bool) -> Vec<bool> {
@@ -322,6 +323,36 @@ fn connections_leave_nothing_behind() {
         site.get().is(200, "hello");
         site.wait_for("the end", |stats| stats.open == 0);
     }
+}
+
+/// Clients that reset, or leave, after each single byte of a request.
+#[test]
+fn clients_that_leave_anywhere() {
+    let mut config = config();
+    config.max_connections = 4; // a place that is lost would be missed soon
+    config.pending_timeout = 2 * PATIENCE;
+    let site = Site::new(config, {
+        app_fn(|environ, start_response| {
+            io::copy(environ.input(), &mut io::sink())?;
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, Error>("read")
+        })
+    });
+    let request = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nbody\r\n0\r\nX: y\r\n\r\n";
+    for length in 0..=request.len() {
+        for resets in [true, false] {
+            let mut client = site.connect();
+            client.send(&request[..length]);
+            if resets {
+                client.reset();
+            }
+        }
+    }
+    site.wait_for("all to end", |stats| stats.open == 0);
+    let stats = site.handle.stats();
+    assert_eq!(stats.accepted, 2 * request.len() as u64 + 2);
+    assert!(stats.threads < 100, "{stats:?}");
+    site.get().is(200, "read");
 }
 
 #[test]

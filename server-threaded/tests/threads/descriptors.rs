@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use server_threaded::LocalAddr;
 
-use crate::support::{Client, End, GET, LAST_GET, PATIENCE, config, hello, ms, wait_until};
+use crate::client::{Client, End};
+use crate::support::{GET, LAST_GET, PATIENCE, config, hello, ms, wait_until};
 
 /// Set in the child.
 const IS_CHILD: &str = "SERVER_THREADED_TEST_CHILD";

@@ -8,7 +8,8 @@ use std::thread;
 use gateway_spec::{Body, Environ, Error, StartResponse, Status, app_fn};
 use server_threaded::Config;
 
-use crate::support::{Client, End, GET, Notes, PATIENCE, Scratch, Site, config, ms};
+use crate::client::{Client, End};
+use crate::support::{GET, Notes, PATIENCE, Scratch, Site, config, ms};
 
 /// More than sockets buffer.
 const LARGE: usize = 50 << 20;
@@ -57,7 +58,7 @@ fn times_out(client: &mut Client) {
 type Attack = fn(&mut Client);
 
 /// Each of these would take forever.
-const DRIPS: [(&str, Attack); 19] = [
+const DRIPS: [(&str, Attack); 20] = [
     ("nothing", |client| client.must_end()),
     ("one byte", |client| {
         client.send("G");
@@ -99,6 +100,10 @@ const DRIPS: [(&str, Attack); 19] = [
     ("a body that never comes after a 100", |client| {
         client.send(post("/", "Content-Length: 10\r\nExpect: 100-continue"));
         assert_eq!(client.reply().code, 100);
+        times_out(client);
+    }),
+    ("four exabytes that never come", |client| {
+        client.send(post("/", "Content-Length: 4611686018427387904\r\n\r\nhello"));
         times_out(client);
     }),
     ("half a body", |client| {
@@ -147,7 +152,9 @@ const DRIPS: [(&str, Attack); 19] = [
 
 #[test]
 fn drips_end() {
-    let site = Site::new(impatient(), reading);
+    let mut config = impatient();
+    config.max_body = u64::MAX;
+    let site = Site::new(config, reading);
     let site = &site;
     thread::scope(|scope| {
         for (name, attack) in DRIPS {

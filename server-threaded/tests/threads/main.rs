@@ -5,6 +5,7 @@
 
 mod addresses;
 mod bodies;
+mod client;
 mod connections;
 #[cfg(target_os = "linux")]
 mod descriptors;

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use gateway_spec::{Application, Body, Bytes, Error, Status, app_fn};
 use server_threaded::{LocalAddr, Server};
 
-use crate::support::{Client, End, GET, Gate, PATIENCE, Site, config, hello, ms, wait_until};
+use crate::client::{Client, End};
+use crate::support::{GET, Gate, PATIENCE, Site, config, hello, ms, wait_until};
 
 fn held(gate: &Gate) -> impl Application + use<> {
     let gate = gate.clone();
@@ -204,8 +205,7 @@ fn shutdown_is_heard_at_any_time_and_once() {
     site.join().unwrap();
     site.handle.shutdown();
     site.handle.stop();
-    let stats = site.handle.stats();
-    assert_eq!((stats.open, stats.threads), (0, 0));
+    site.wait_for("threads to end", |stats| (stats.open, stats.threads) == (0, 0));
 }
 
 /// A server that is dropped without having served closes its port.
