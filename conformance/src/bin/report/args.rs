@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use conformance::load::{SCENARIOS, Scenario, ServerOptions, placement};
@@ -27,6 +28,7 @@ Options:
   --seconds S          measured time of each run (default 2)
   --threads N          serving threads of each server (default 1)
   --no-pin             leave the placement on processors to the kernel
+  --svg FILE           draw the ratios of processor time of load
   --connections N      idle connections for memory (default 10000)
 
 Options of serve:
@@ -79,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) pin: bool,
     /// Idle connections.
     pub(crate) connections: usize,
+    /// Where to draw.
+    pub(crate) svg: Option<PathBuf>,
 }
 
 impl Plan {
@@ -114,6 +118,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
         threads: 1,
         pin: true,
         connections: 10_000,
+        svg: None,
     };
     let (mut cpus, mut control, mut scenario) = (Vec::new(), false, SCENARIOS[1]);
     while let Some(arg) = parser.next()? {
@@ -130,6 +135,7 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
             }
             Arg::Long("threads") => plan.threads = parser.value()?.parse::<usize>()?.max(1),
             Arg::Long("connections") => plan.connections = parser.value()?.parse()?,
+            Arg::Long("svg") => plan.svg = Some(parser.value()?.into()),
             Arg::Long("no-pin") => plan.pin = false,
             Arg::Long("cpus") => cpus = names(&mut parser, |text| text.parse().ok())?,
             Arg::Long("control") => control = true,

@@ -18,7 +18,7 @@ use crate::table::{Table, thousands};
 
 /// Requests in the shorter and in the longer run.
 const CALL_RUNS: [u64; 2] = [3_200, 16_000];
-const INSTRUCTION_RUNS: [u64; 2] = [1_600, 6_400];
+const INSTRUCTION_RUNS: [u64; 2] = [800, 3_200];
 
 /// A tool that stands between this program and a server.
 #[derive(Clone, Copy)]

@@ -5,6 +5,7 @@
 mod args;
 mod counts;
 mod memory;
+mod plot;
 mod rounds;
 mod serve;
 mod table;

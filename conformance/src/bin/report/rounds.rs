@@ -6,6 +6,7 @@ use std::time::Duration;
 use conformance::load::{Histogram, Load, Scenario, ServerProcess, Until, pin};
 
 use crate::args::Plan;
+use crate::plot::Plot;
 use crate::serve::Server;
 use crate::table::{Spread, Table, duration, thousands};
 
@@ -41,6 +42,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
         println!("{} threads per server on processors {servers:?}; load on {load:?}", plan.threads);
     }
     println!("{} rounds of {:?} each\n", plan.rounds, plan.time);
+    let mut plot = Plot::new(format!("Processor time per request: {} ÷ server (1 is the limit)", LIMITS[0]));
     for scenario in &plan.scenarios {
         let mut rows: Vec<Row> = plan.servers.iter().map(|server| Row { server, samples: Vec::new() }).collect();
         for round in 0..plan.rounds {
@@ -55,8 +57,15 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
             }
         }
         print(scenario, &rows);
+        if let Some(limit) = rows.iter().find(|row| row.server.name == LIMITS[0]) {
+            let bar = |row: &Row| Some((row.server.name.to_owned(), row.cpu_ratio(limit)?));
+            plot.group(scenario.name, rows.iter().filter_map(bar).collect());
+        }
     }
-    Ok(())
+    match &plan.svg {
+        Some(path) => std::fs::write(path, plot.svg()),
+        None => Ok(()),
+    }
 }
 
 fn measure(plan: &Plan, server: &Server, scenario: &Scenario) -> io::Result<Sample> {
@@ -88,6 +97,11 @@ impl Row {
         Spread::of(pairs.filter_map(|(mine, theirs)| Some(ratio(mine.as_ref()?, theirs.as_ref()?))))
     }
 
+    /// The processor time of a limit against that of this server.
+    fn cpu_ratio(&self, limit: &Self) -> Option<Spread> {
+        self.ratio(limit, |mine, limit| limit.cpu / mine.cpu)
+    }
+
     fn latencies(&self, part: impl Fn(&Sample) -> &Histogram) -> [String; 3] {
         let mut all = Histogram::default();
         self.samples.iter().flatten().for_each(|sample| all.merge(part(sample)));
@@ -104,7 +118,7 @@ fn print(scenario: &Scenario, rows: &[Row]) {
     let limits: Vec<&Row> = LIMITS.iter().filter_map(|name| rows.iter().find(|row| row.server.name == *name)).collect();
     let has_slow = scenario.ceiling().is_some();
     let mut titles: Vec<String> = vec!["server".into(), "requests/s".into()];
-    for limit in &limits {
+    if let Some(limit) = limits.first() {
         titles.push(format!("÷ {}", limit.server.name));
     }
     titles.push("CPU µs/request".into());
@@ -124,12 +138,13 @@ fn print(scenario: &Scenario, rows: &[Row]) {
         };
         let text = |spread: Option<Spread>| spread.map_or("–".into(), |spread| spread.to_string());
         let mut cells = vec![row.server.name.to_owned(), thousands(rate.median)];
-        for limit in &limits {
-            cells.push(text(row.ratio(limit, |mine, limit| mine.rate / limit.rate)));
+        if let Some(limit) = limits.first() {
+            let ratio = row.ratio(limit, |mine, limit| mine.rate / limit.rate);
+            cells.push(ratio.map_or("–".into(), |ratio| format!("{:.2}", ratio.median)));
         }
-        cells.push(text(row.spread(|sample| sample.cpu / 1e3)));
+        cells.push(row.spread(|sample| sample.cpu / 1e3).map_or("–".into(), |cpu| format!("{:.2}", cpu.median)));
         for limit in &limits {
-            cells.push(text(row.ratio(limit, |mine, limit| limit.cpu / mine.cpu)));
+            cells.push(text(row.cpu_ratio(limit)));
         }
         cells.extend(row.latencies(|sample| &sample.fast));
         if has_slow {
