@@ -18,7 +18,7 @@ pub enum Severity {
 }
 
 /// Who has to be changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {
     /// The application, or the layer that stands here as one.
     Application,
