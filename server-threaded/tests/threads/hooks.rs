@@ -181,7 +181,7 @@ fn on_error_sees_a_reset() {
     let mut client = site.connect();
     client.send("GET / HTTP/1.1\r\n");
     site.wait_for("the client", |stats| stats.open == 1);
-    std::thread::sleep(ms(50)); // until the line was read
+    std::thread::sleep(ms(200)); // until the line was read
     client.reset();
     site.wait_for("the end", |stats| stats.open == 0);
     assert_eq!(notes.errors(), [ErrorKind::ConnectionReset]);
