@@ -70,15 +70,20 @@ fn check(layer: &Layer, script: &Script, method: &str, compressed: bool) {
     assert!(servers.is_empty(), "as a server to the application it breaks {servers:?}: {shown}");
     let added: Vec<_> = outside.difference(&inside).collect();
     assert!(added.is_empty(), "it adds {added:?} to {inside:?}: {shown}");
-    assert_eq!(through.status, bare.status, "{shown}");
-    assert_eq!(through.cut.is_some(), bare.cut.is_some(), "{shown}: {:?} {:?}", through.cut, bare.cut);
-    if through.header("content-encoding").is_none() && through.status != 500 {
+    assert_eq!(script.closed().count(), script.returned().count(), "GW-MW-08: {shown}");
+    if bare.cut.is_some() || !bare.log.is_empty() {
+        // A layer that holds content back may have sent nothing yet, so that a cut becomes a 500; never a success.
+        let failed = through.cut.is_some() || through.status == 500 || method == "HEAD";
+        assert!(failed && !through.log.is_empty(), "{} {:?}: {shown}", through.status, through.log);
+        return;
+    }
+    assert_eq!((through.status, through.cut.as_deref()), (bare.status, None), "{}: {shown}", through.log);
+    if through.header("content-encoding").is_none() {
         assert_eq!(through.text(), bare.text(), "{shown}");
     }
     for (name, value) in bare.headers.iter().filter(|(name, _)| name.starts_with("X-")) {
         assert_eq!(through.header(name), Some(value.as_str()), "{shown}");
     }
-    assert_eq!(script.closed().count(), script.returned().count(), "GW-MW-08: {shown}");
 }
 
 /// GW-MW-01, GW-MW-02, GW-MW-03, GW-MW-04, GW-MW-05, GW-MW-06, GW-MW-07, GW-MW-08, GW-CL-08

@@ -112,7 +112,7 @@ fn gw_sr_17_going_on_after_exc_info_came_back() {
 #[test]
 fn gw_val_15_an_empty_block_before_the_head() {
     let ok = start_with(200, &[TEXT]);
-    finds(Script::call([]).body([yields(""), ok, yields("x")]), &["GW-VAL-15 Warning Application"]);
+    finds(Script::call([]).body([yields(""), ok, yields("x")]), &["GW-VAL-15 Remark Application"]);
 }
 
 #[test]

@@ -109,8 +109,9 @@ impl Blocks for Watched {
                     outer.block();
                 }
                 if block.is_empty() && !self.exchange.calls.has_started() {
+                    // Allowed here (GW-DEF-01), and what layers do that hold a head back; C-02 would make it a warning.
                     let message = "an empty block before start_response, which some servers do not expect";
-                    self.exchange.reporter.warning("GW-VAL-15", Party::Application, message);
+                    self.exchange.reporter.remark("GW-VAL-15", Party::Application, message);
                 }
                 if !was_announced && self.exchange.calls.has_started() && self.exchange.calls.delivered() == 0 {
                     self.announced = true;
