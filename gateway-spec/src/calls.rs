@@ -35,8 +35,8 @@ use crate::{Error, Misuse, Status};
 #[derive(Clone, Debug, Default)]
 pub struct Calls {
     phase: Phase,
-    /// Why the phase is `Refused` or `Broken`.
-    misuse: Option<Misuse>,
+    /// Why the phase is `Refused` or `Broken`. Boxed, as hardly any response has one and every one would have to move it.
+    misuse: Option<Box<Misuse>>,
     declared: Option<u64>,
     /// Whether the length is the body's own word rather than the head's.
     announced: bool,
@@ -207,16 +207,19 @@ impl Calls {
         }
     }
 
+    #[cold]
     fn refuse(&mut self, misuse: Misuse) -> Misuse {
         self.phase = match self.phase {
             Phase::Fresh | Phase::Held | Phase::Refused => Phase::Refused,
             Phase::Sent | Phase::Broken | Phase::Done => Phase::Broken,
         };
-        self.misuse.insert(misuse).clone()
+        self.misuse = Some(Box::new(misuse.clone()));
+        misuse
     }
 
+    #[cold]
     fn reason(&self) -> Misuse {
-        self.misuse.clone().unwrap_or(Misuse::NotStarted)
+        self.misuse.as_deref().cloned().unwrap_or(Misuse::NotStarted)
     }
 }
 

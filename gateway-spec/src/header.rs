@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::text::{digits, first_not_latin1_text, is_token, latin1};
+use crate::text::{digits, first_not_latin1_text, is_printable_ascii, is_token, latin1};
 use crate::{Misuse, Status};
 
 /// One field line of a request, as it was received.
@@ -31,14 +31,17 @@ pub struct Head<'h> {
     content_length: Option<u64>,
     has_date: bool,
     has_server: bool,
+    /// Whether the values are their own octets.
+    is_ascii: bool,
 }
 
 impl<'h> Head<'h> {
     /// Checks in this order: names and values from first to last (GW-VAL-03; the status is valid by its type).
     pub(crate) fn check(status: &'h Status, headers: &'h [(&'h str, &'h str)]) -> Result<Self, Misuse> {
-        let mut head = Self { status, headers, content_length: None, has_date: false, has_server: false };
+        let mut head =
+            Self { status, headers, content_length: None, has_date: false, has_server: false, is_ascii: true };
         for &(name, value) in headers {
-            check_header(name, value)?;
+            head.is_ascii &= check(name, value)?;
             // By length first: most names are done after one comparison of numbers.
             match name.len() {
                 4 => head.has_date |= name.eq_ignore_ascii_case("date"),
@@ -62,7 +65,11 @@ impl<'h> Head<'h> {
     /// The headers in the order given, values as octets.
     pub fn headers(&self) -> impl Iterator<Item = (&'h str, Cow<'h, [u8]>)> + use<'h> {
         // The check has seen that no character is above U+00FF, so nothing is lost here.
-        self.headers.iter().map(|&(name, value)| (name, latin1(value).unwrap_or_default()))
+        let octets = |value: &'h str| latin1(value).unwrap_or_default();
+        let is_ascii = self.is_ascii;
+        self.headers
+            .iter()
+            .map(move |&(name, value)| (name, if is_ascii { value.as_bytes().into() } else { octets(value) }))
     }
 
     /// The `Content-Length` that the application declared, in bytes.
@@ -92,15 +99,23 @@ impl<'h> Head<'h> {
 /// # Errors
 /// [`Misuse::BadHeaderName`], [`Misuse::HopByHop`] or [`Misuse::BadHeaderValue`].
 pub fn check_header(name: &str, value: &str) -> Result<(), Misuse> {
+    check(name, value).map(drop)
+}
+
+/// As [`check_header`]; also tells whether the value is printable ASCII, as nearly every one is.
+fn check(name: &str, value: &str) -> Result<bool, Misuse> {
     if !is_token(name.as_bytes()) {
         return Err(Misuse::BadHeaderName { name: name.to_owned() });
     }
     if is_hop_by_hop(name) {
         return Err(Misuse::HopByHop { name: name.to_owned() });
     }
+    if is_printable_ascii(value) {
+        return Ok(true);
+    }
     match first_not_latin1_text(value) {
         Some(character) => Err(Misuse::BadHeaderValue { name: name.to_owned(), character }),
-        None => Ok(()),
+        None => Ok(false),
     }
 }
 

@@ -27,11 +27,21 @@ const BUFFER: usize = 8 * 1024;
 /// The answer is the server's if the application returns the error, or another one, before its head was sent; an
 /// application may as well answer by itself.
 #[derive(Default)]
-pub struct Input {
-    source: Option<Arc<dyn Source>>,
-    /// Bytes at hand: read ahead, or the whole body.
-    block: Bytes,
-    /// For [`BufRead`] on a source; allocated when first used.
+pub struct Input(Kind);
+
+/// Most requests have no body: that kind costs nothing to make, to move and to drop.
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    /// What is left of a body that was at hand as a whole.
+    Block(Bytes),
+    Stream(Stream),
+}
+
+struct Stream {
+    source: Arc<dyn Source>,
+    /// For [`BufRead`]: what was read ahead, from `start` on. Allocated when first used.
     buffer: Vec<u8>,
     start: usize,
     failed: Option<io::ErrorKind>,
@@ -52,13 +62,13 @@ impl Input {
     /// A body of no bytes.
     #[must_use]
     pub const fn empty() -> Self {
-        Self { source: None, block: Bytes::new(), buffer: Vec::new(), start: 0, failed: None }
+        Self(Kind::Empty)
     }
 
     /// A body that is read from a server's source.
     #[must_use]
     pub fn new(source: Arc<dyn Source>) -> Self {
-        Self { source: Some(source), ..Self::empty() }
+        Self(Kind::Stream(Stream { source, buffer: Vec::new(), start: 0, failed: None }))
     }
 
     /// A body that is read from any reader: for middleware that decodes or limits the input, and for tests.
@@ -72,6 +82,45 @@ impl Input {
         Self::new(Arc::new(Reader(Mutex::new(reader))))
     }
 
+    /// How many bytes are at hand.
+    fn at_hand(&self) -> usize {
+        match &self.0 {
+            Kind::Empty => 0,
+            Kind::Block(block) => block.len(),
+            Kind::Stream(stream) => stream.buffered().len(),
+        }
+    }
+}
+
+impl Stream {
+    fn buffered(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        if !self.buffered().is_empty() {
+            let n = self.buffered().read(buffer)?;
+            self.start += n;
+            return Ok(n);
+        }
+        // Straight into the caller's buffer: no copy in between.
+        Self::read_source(&*self.source, &mut self.failed, buffer)
+    }
+
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.buffered().is_empty() {
+            self.start = 0;
+            self.buffer.resize(BUFFER, 0);
+            let result = Self::read_source(&*self.source, &mut self.failed, &mut self.buffer);
+            self.buffer.truncate(*result.as_ref().unwrap_or(&0));
+            result?;
+        }
+        Ok(self.buffered())
+    }
+
     fn read_source(source: &dyn Source, failed: &mut Option<io::ErrorKind>, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(kind) = *failed {
             return Err(io::Error::new(kind, "the request body could not be read"));
@@ -82,63 +131,50 @@ impl Input {
             }
         })
     }
-
-    fn buffered(&self) -> &[u8] {
-        &self.buffer[self.start..]
-    }
 }
 
 impl From<Bytes> for Input {
     /// A body that is at hand as a whole.
     fn from(block: Bytes) -> Self {
-        Self { block, ..Self::empty() }
+        Self(Kind::Block(block))
     }
 }
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.block.is_empty() && self.buffered().is_empty() {
-            // Straight into the caller's buffer: no copy in between.
-            return match &self.source {
-                Some(source) if !buffer.is_empty() => Self::read_source(&**source, &mut self.failed, buffer),
-                _ => Ok(0),
-            };
+        match &mut self.0 {
+            Kind::Empty => Ok(0),
+            Kind::Block(block) => {
+                let n = block.as_ref().read(buffer)?;
+                bytes::Buf::advance(block, n);
+                Ok(n)
+            }
+            Kind::Stream(stream) => stream.read(buffer),
         }
-        let n = self.fill_buf()?.read(buffer)?;
-        self.consume(n);
-        Ok(n)
     }
 }
 
 impl BufRead for Input {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        if !self.block.is_empty() {
-            return Ok(&self.block);
+        match &mut self.0 {
+            Kind::Empty => Ok(&[]),
+            Kind::Block(block) => Ok(block),
+            Kind::Stream(stream) => stream.fill_buf(),
         }
-        if self.buffered().is_empty()
-            && let Some(source) = &self.source
-        {
-            self.start = 0;
-            self.buffer.resize(BUFFER, 0);
-            let result = Self::read_source(&**source, &mut self.failed, &mut self.buffer);
-            self.buffer.truncate(*result.as_ref().unwrap_or(&0));
-            result?;
-        }
-        Ok(self.buffered())
     }
 
     fn consume(&mut self, amount: usize) {
-        if self.block.is_empty() {
-            self.start = (self.start + amount).min(self.buffer.len());
-        } else {
-            self.block = self.block.split_off(amount.min(self.block.len()));
+        match &mut self.0 {
+            Kind::Empty => {}
+            Kind::Block(block) => bytes::Buf::advance(block, amount.min(block.len())),
+            Kind::Stream(stream) => stream.start = (stream.start + amount).min(stream.buffer.len()),
         }
     }
 }
 
 impl fmt::Debug for Input {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Input").field("at_hand", &(self.block.len() + self.buffered().len())).finish_non_exhaustive()
+        f.debug_struct("Input").field("at_hand", &self.at_hand()).finish_non_exhaustive()
     }
 }
 

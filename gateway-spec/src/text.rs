@@ -22,7 +22,8 @@ const TCHAR: [bool; 256] = {
 /// Whether this is a token: one or more letters, digits and ``!#$%&'*+-.^_`|~`` (RFC 9110 section 5.6.2).
 #[must_use]
 pub fn is_token(text: &[u8]) -> bool {
-    !text.is_empty() && text.iter().all(|&b| TCHAR[usize::from(b)])
+    // Names are short and nearly always right: no branch for each octet.
+    !text.is_empty() && text.iter().fold(true, |ok, &b| ok & TCHAR[usize::from(b)])
 }
 
 /// Reads `1*DIGIT` (RFC 9110 section 8.6), or `None` if there is anything else or the number does not fit.
@@ -78,9 +79,13 @@ pub(crate) fn first_not_latin1_text(text: &str) -> Option<char> {
 
 /// Whether [`first_not_latin1_text`] finds nothing: one pass over the octets for the usual, printable ASCII.
 pub(crate) fn is_latin1_text(text: &str) -> bool {
+    is_printable_ascii(text) || text.chars().all(|c| matches!(c, '\t' | ' '..='~' | '\u{80}'..='\u{ff}'))
+}
+
+/// Whether there is nothing but printable ASCII.
+pub(crate) fn is_printable_ascii(text: &str) -> bool {
     // Without a branch inside, so that the compiler can use wide registers.
-    let plain = text.bytes().fold(true, |ok, b| ok & (b.wrapping_sub(0x20) < 0x5f));
-    plain || text.chars().all(|c| matches!(c, '\t' | ' '..='~' | '\u{80}'..='\u{ff}'))
+    text.bytes().fold(true, |ok, b| ok & (b.wrapping_sub(0x20) < 0x5f))
 }
 
 #[cfg(test)]

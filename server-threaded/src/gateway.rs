@@ -354,8 +354,10 @@ impl<'c> Response<'c> {
         if self.framing == Some(Framing::Chunked) {
             self.out.extend_from_slice(response::LAST_CHUNK);
         }
-        if self.more_to_come && self.keep && self.wire.held() + self.out.len() <= HELD {
-            self.wire.hold(self.out);
+        if self.more_to_come && self.keep {
+            if self.wire.hold(self.out) > HELD {
+                self.lost = self.wire.flush().err();
+            }
             self.out.clear();
         } else {
             self.push();

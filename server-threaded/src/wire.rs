@@ -165,15 +165,12 @@ impl Wire {
         result
     }
 
-    /// Keeps bytes back, to be sent with the next ones.
-    pub(crate) fn hold(&self, bytes: &[u8]) {
-        self.lock_held().extend_from_slice(bytes);
+    /// Keeps bytes back, to be sent with the next ones; how many there are now.
+    pub(crate) fn hold(&self, bytes: &[u8]) -> usize {
+        let mut held = self.lock_held();
+        held.extend_from_slice(bytes);
         self.holds.store(true, Ordering::Relaxed);
-    }
-
-    /// How many bytes are held back.
-    pub(crate) fn held(&self) -> usize {
-        if self.holds.load(Ordering::Relaxed) { self.lock_held().len() } else { 0 }
+        held.len()
     }
 
     /// Sends what is held back.

@@ -50,7 +50,7 @@ impl<'b> Framer<'b> {
         // By length first: most names are done after one comparison of numbers.
         match field.name.len() {
             0 => Err(Reject::bad_request("A field has no name.")),
-            4 if is("host") => once(&mut self.host, field.value, "There are two Host fields."),
+            4 if field.name == "Host" || is("host") => once(&mut self.host, field.value, "There are two Host fields."),
             6 if is("expect") => {
                 let continues = field.value.eq_ignore_ascii_case(b"100-continue") && self.expectation.is_none();
                 self.expectation = Some(if continues { Expectation::Continue } else { Expectation::Other });

@@ -54,7 +54,7 @@ pub(crate) struct Fields(Vec<Field<'static>>);
 impl Fields {
     /// An empty list for the fields of another buffer.
     pub(crate) fn take<'b>(&mut self) -> Vec<Field<'b>> {
-        recycle(std::mem::take(&mut self.0))
+        std::mem::take(&mut self.0)
     }
 
     /// Takes the list back when its request is over.
@@ -239,6 +239,8 @@ fn has_lone_line_feed(head: &[u8]) -> bool {
 const FORBIDDEN: u8 = 1;
 const PERCENT: u8 = 2;
 const QUESTION: u8 = 4;
+/// What most names of hosts consist of: letters, digits, dots and dashes. Not forbidden anywhere.
+const PLAIN: u8 = 8;
 
 /// What an octet of a target is. Refused is what is not visible ASCII, `#` (no form has a fragment), and `"`, `<`, `>`,
 /// which no client sends. Browsers send some other characters unencoded that RFC 3986 would have encoded.
@@ -250,6 +252,8 @@ const CLASSES: [u8; 256] = {
             b'#' | b'"' | b'<' | b'>' => FORBIDDEN,
             b'%' => PERCENT,
             b'?' => QUESTION,
+            b'.' | b'-' => PLAIN,
+            _ if b.is_ascii_alphanumeric() => PLAIN,
             _ => 0,
         };
         b += 1;
@@ -339,10 +343,16 @@ fn valid_escapes(path: &str) -> bool {
 /// comma (merged lines), no empty host.
 pub(crate) fn is_authority(authority: &[u8]) -> bool {
     // Nearly every one: letters, digits, dots and dashes, perhaps with a port.
-    let plain = authority.iter().take_while(|&&b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-').count();
-    match &authority[plain..] {
-        [] if plain > 0 => return true,
-        [b':', port @ ..] if plain > 0 => return is_port(port),
+    let mut rest = authority;
+    while let [b, more @ ..] = rest
+        && CLASSES[usize::from(*b)] & PLAIN != 0
+    {
+        rest = more;
+    }
+    match rest {
+        _ if rest.len() == authority.len() => {}
+        [] => return true,
+        [b':', port @ ..] => return is_port(port),
         _ => {}
     }
     let (host, port) = match authority {

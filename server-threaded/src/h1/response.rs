@@ -52,6 +52,8 @@ impl Framing {
 pub(crate) fn write_head(out: &mut Vec<u8>, head: &Head<'_>) {
     write_status_line(out, head.status());
     for (name, value) in head.headers() {
+        // Once for the line, and nothing to check for each part of it.
+        out.reserve(name.len() + value.len() + 4);
         // Length 14 first: most names are done after one comparison of numbers.
         if name.len() == 14 && name.eq_ignore_ascii_case("content-length") {
             continue;
@@ -174,18 +176,11 @@ pub(crate) fn write_chunk_size(out: &mut Vec<u8>, length: usize) {
     let _ = write!(out, "{length:X}\r\n");
 }
 
-fn write_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len() - 1;
-    loop {
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-        start -= 1;
+fn write_number(out: &mut Vec<u8>, number: u64) {
+    if number >= 10 {
+        write_number(out, number / 10);
     }
-    out.extend_from_slice(&digits[start..]);
+    out.push(b'0' + (number % 10) as u8);
 }
 
 #[cfg(test)]

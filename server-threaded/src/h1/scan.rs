@@ -54,7 +54,7 @@ pub(super) fn scan<'b>(head: &'b [u8], most: usize, fields: &mut Vec<Field<'b>>)
     for line in &lines[..count] {
         let name = text.get(usize::from(line.start)..usize::from(line.colon))?;
         let value = usize::from(line.value)..usize::from(line.end);
-        if name.len() == 4 && name.eq_ignore_ascii_case("host") {
+        if name == "Host" || (name.len() == 4 && name.eq_ignore_ascii_case("host")) {
             host = text.get(value.clone());
         }
         fields.push(Field { name, value: &head[value] });
