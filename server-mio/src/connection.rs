@@ -99,7 +99,7 @@ enum Phase {
     /// The response is over; what was left of the request's body is read.
     Drain { left: u64 },
     /// Nothing more is read but what is thrown away; what is queued is sent first.
-    Closing { linger: bool },
+    Closing,
     Linger { left: u64 },
 }
 
@@ -128,8 +128,6 @@ pub(crate) struct Connection {
     writing: bool,
     /// Whether the loop knows of whole responses in the output.
     batching: bool,
-    /// Whether the client has said that this is its last request.
-    client_closes: bool,
     /// Whether the request has a body, whose state is in `body`.
     has_body: bool,
     requests: u64,
@@ -161,7 +159,6 @@ impl Connection {
             writes_are_watched: false,
             writing: false,
             batching: false,
-            client_closes: false,
             has_body: false,
             requests: 0,
             pace,
@@ -203,10 +200,7 @@ impl Connection {
                     let left = *left;
                     self.drain(worker, left)
                 }
-                Phase::Closing { linger } => {
-                    let linger = *linger;
-                    self.closing(worker, linger)
-                }
+                Phase::Closing => self.closing(worker),
                 Phase::Linger { left } => {
                     let left = *left;
                     self.linger(worker, left)
@@ -475,7 +469,6 @@ impl Connection {
             self.out.front = worker.outs.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER / 4));
         }
         let shared = &*worker.shared;
-        self.client_closes = !head.keep_alive;
         let last = shared.config.max_requests_per_connection.is_some_and(|most| self.requests >= most);
         if let Some(deadline) = shared.config.app_deadline {
             self.socket.set_deadline(self.socket.clock.now() + millis(deadline));
@@ -570,7 +563,6 @@ impl Connection {
     fn over(&mut self, worker: &mut Worker, mut exchange: Exchange) -> Step {
         self.writing = false;
         self.log(worker, exchange.code(), exchange.content, exchange.aborted);
-        let aborted = exchange.aborted;
         let reset = self.responder(worker, &mut exchange).looks_complete();
         let keep_alive = exchange.keep_alive;
         worker.heads.push(exchange.into_buffer());
@@ -584,11 +576,8 @@ impl Connection {
         }
         let rest = self.rest_of_body();
         if !keep_alive || rest == Rest::Broken {
-            // Data that is not read when the connection is closed resets it, and takes the response with it (H1-CON-11).
-            let unread = rest != Rest::Nothing || self.readable || self.end > self.start + self.taken;
             self.leave_body(worker);
-            // Only a client that asked for the close, and has said all, is known to send nothing more.
-            self.phase = Phase::Closing { linger: unread || aborted || !self.client_closes };
+            self.phase = Phase::Closing;
         } else if rest == Rest::Some {
             // What was received of it is in the body, so the buffer has nothing but the head.
             (self.start, self.end, self.taken) = (0, 0, 0);
@@ -668,7 +657,7 @@ impl Connection {
                 drop(state);
                 drop(body);
                 self.leave_body(worker);
-                self.phase = Phase::Closing { linger: true };
+                self.phase = Phase::Closing;
                 return None;
             }
             if state.is_whole() {
@@ -706,16 +695,17 @@ impl Connection {
         let content = if head_only { 0 } else { reject.text().len() as u64 + 1 };
         self.log(worker, reject.status().code(), content, false);
         self.leave_body(worker);
-        self.phase = Phase::Closing { linger: true };
+        self.phase = Phase::Closing;
         None
     }
 
-    /// Sends what is left, closes the sending direction, and lets the client read it.
-    fn closing(&mut self, worker: &mut Worker, linger: bool) -> Step {
+    /// Sends what is left, closes the sending direction, and lets the client read it: what a client sends meanwhile, even
+    /// if it has asked for the close, would make a plain close a reset, which takes the response with it (H1-CON-11).
+    fn closing(&mut self, worker: &mut Worker) -> Step {
         if let Some(next) = self.send(worker) {
             return Some(next);
         }
-        if !linger || self.socket.stream.shutdown_write().is_err() {
+        if self.socket.stream.shutdown_write().is_err() {
             return Some(Next::Close);
         }
         self.pace = Pace::new(self.socket.clock.now());
@@ -772,7 +762,7 @@ impl Connection {
 
     /// The client has gone or does not read: nothing more can be sent. The body is dropped, which is its `close()`.
     pub(crate) fn give_up(&mut self, worker: &mut Worker) {
-        if let Phase::Response(response) = std::mem::replace(&mut self.phase, Phase::Closing { linger: false }) {
+        if let Phase::Response(response) = std::mem::replace(&mut self.phase, Phase::Closing) {
             let (mut exchange, mut content) = *response;
             self.responder(worker, &mut exchange).close(&mut content);
             self.log(worker, exchange.code(), exchange.content, true);

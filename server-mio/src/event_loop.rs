@@ -60,7 +60,7 @@ pub(crate) struct Core {
     /// New connections that wait for a place.
     newcomers: VecDeque<(Stream, Peer, u64)>,
     /// Connections to be told that there are too many.
-    refused: Vec<Box<Connection>>,
+    refused: VecDeque<Box<Connection>>,
     /// When a shutdown stops to be graceful.
     stop_at: u64,
     stopped: bool,
@@ -113,7 +113,7 @@ impl Core {
             accept_at: 0,
             reserve: File::open("/dev/null").ok(),
             newcomers: VecDeque::new(),
-            refused: Vec::new(),
+            refused: VecDeque::new(),
             stop_at: u64::MAX,
             stopped: false,
             shared,
@@ -128,7 +128,7 @@ impl Core {
     /// waits for a thread could have this one.
     pub(crate) fn next(&mut self, waiting: &Waiting, may_block: impl Fn() -> bool) -> Option<Job> {
         loop {
-            if let Some(connection) = self.refused.pop() {
+            if let Some(connection) = self.refused.pop_front() {
                 return Some(Job::Overload(connection));
             }
             if let Some((token, ready)) = self.ready.pop_front() {
@@ -164,13 +164,13 @@ impl Core {
     }
 
     /// Takes all connections that are at home, at the end.
-    pub(crate) fn clear(&mut self) -> Vec<Box<Connection>> {
+    pub(crate) fn clear(&mut self) -> VecDeque<Box<Connection>> {
         self.listener = None;
         self.newcomers.clear();
         let mut connections = std::mem::take(&mut self.refused);
         for slot in &mut self.slots {
             if let Place::Home(connection) = std::mem::replace(&mut slot.place, Place::Free) {
-                connections.push(connection);
+                connections.push_back(connection);
             }
         }
         connections
@@ -221,7 +221,7 @@ impl Core {
             Next::Idle(deadline) => (deadline, true),
             Next::Thread { fresh } => {
                 if let Err(connection) = waiting.push(connection, fresh, now) {
-                    self.refused.push(connection);
+                    self.refused.push_back(connection);
                 }
                 return;
             }
@@ -490,7 +490,7 @@ impl Core {
             self.dismiss(&stream);
         } else if let Some(connection) = self.place(stream, peer) {
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-            self.refused.push(connection);
+            self.refused.push_back(connection);
         }
     }
 

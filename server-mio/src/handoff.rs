@@ -150,7 +150,7 @@ impl Handoff {
         let mut threads = self.threads();
         threads.standing_by += 1;
         let mut bored = false;
-        while !threads.summoned && !threads.ended && !(bored && threads.standing_by > 1) {
+        while !(threads.summoned || threads.ended || bored && threads.standing_by > 1) {
             let (guard, timeout) = self.wake.wait_timeout(threads, RETIRE).unwrap_or_else(PoisonError::into_inner);
             threads = guard;
             bored = timeout.timed_out();

@@ -201,8 +201,7 @@ mod tests {
             front in 0usize..50, size in prop_oneof![1usize..20, Just(COPY), Just(COPY + 1), Just(COPY + 99)],
             chunked in any::<bool>(), last in any::<bool>(), steps in proptest::collection::vec(1usize..9000, 1..40),
         ) {
-            let mut output = Output::default();
-            output.front = vec![b'f'; front];
+            let mut output = Output { front: vec![b'f'; front], ..Output::default() };
             let block: Vec<u8> = (0..size).map(|i| i as u8).collect();
             output.block(block.clone().into(), chunked, last);
             let mut expected = vec![b'f'; front];
