@@ -101,6 +101,8 @@ limits! {
     max_body: u64 = number;
     /// Most octets of chunk extensions in one body.
     max_chunk_extensions: usize = number;
+    /// How much of a request body may be collected before the application is called, by servers that do so.
+    body_buffer: usize = number;
     /// How much of an unread body is read to keep the connection.
     max_drain: u64 = number;
     /// How many requests one connection may send.

@@ -14,7 +14,7 @@ pub(crate) fn servers() -> Vec<Box<dyn Harness>> {
 }
 
 macro_rules! server {
-    ($type:ident, $running:ident, $name:literal, $package:ident) => {
+    ($type:ident, $running:ident, $name:literal, $package:ident $(, $own:ident)*) => {
         struct $type;
 
         struct $running {
@@ -48,6 +48,9 @@ macro_rules! server {
                 let mut config = $package::Server::builder();
                 config.errors = Errors::new(|_: &str| {});
                 conformance::apply_limits!(limits, config);
+                $(if let Some(value) = limits.$own {
+                    config.$own = value;
+                })*
                 let server = config.bind("127.0.0.1:0")?;
                 let &$package::LocalAddr::Tcp(address) = server.local_addr() else {
                     return Err(io::Error::other("not a TCP address"));
@@ -61,4 +64,4 @@ macro_rules! server {
 }
 
 server!(Threaded, ThreadedRunning, "server-threaded", server_threaded);
-server!(Mio, MioRunning, "server-mio", server_mio);
+server!(Mio, MioRunning, "server-mio", server_mio, body_buffer);
