@@ -71,7 +71,7 @@ fn check(layer: &Layer, script: &Script, method: &str, compressed: bool) {
     let added: Vec<_> = outside.difference(&inside).collect();
     assert!(added.is_empty(), "it adds {added:?} to {inside:?}: {shown}");
     assert_eq!(script.closed().count(), script.returned().count(), "GW-MW-08: {shown}");
-    if bare.cut.is_some() || !bare.log.is_empty() {
+    if bare.cut.is_some() || bare.status == 500 {
         // A layer that holds content back may have sent nothing yet, so that a cut becomes a 500; never a success.
         let failed = through.cut.is_some() || through.status == 500 || method == "HEAD";
         assert!(failed && !through.log.is_empty(), "{} {:?}: {shown}", through.status, through.log);

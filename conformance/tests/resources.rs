@@ -79,7 +79,7 @@ fn validators() {
 }
 
 /// The order of preconditions: every combination of absent, true and false (H1-COND-01, H1-COND-05 to H1-COND-08, H1-COND-11, H1-COND-13, H1-COND-14,
-/// H1-COND-18 to H1-COND-20, H1-COND-24, H1-COND-25, H1-COND-06, H1-COND-07, H1-COND-09, H1-COND-12, H1-COND-26).
+/// H1-COND-18, H1-COND-19, H1-COND-20, H1-COND-24, H1-COND-25, H1-COND-06, H1-COND-07, H1-COND-09, H1-COND-12, H1-COND-26).
 #[test]
 fn order_of_preconditions() {
     let folder = Folder::new("order");
