@@ -7,9 +7,9 @@ use std::time::Duration;
 use gateway_spec::{Errors, Scheme};
 
 use crate::Server;
+use crate::h1::head::Limits;
 use crate::hooks::{OnError, OnResponse, VerifyPeer};
 use crate::transport::Listener;
-use crate::h1::head::Limits;
 
 /// How a server listens, what it allows and how long it waits; made by [`Server::builder`].
 ///

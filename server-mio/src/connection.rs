@@ -97,10 +97,14 @@ enum Phase {
     /// The application has answered; the response is not at its end.
     Response(Box<(Exchange, Content)>),
     /// The response is over; what was left of the request's body is read.
-    Drain { left: u64 },
+    Drain {
+        left: u64,
+    },
     /// Nothing more is read but what is thrown away; what is queued is sent first.
     Closing,
-    Linger { left: u64 },
+    Linger {
+        left: u64,
+    },
 }
 
 /// One client.
@@ -532,7 +536,13 @@ impl Connection {
     }
 
     /// After the application has done what it could.
-    fn proceed(&mut self, worker: &mut Worker, mut exchange: Exchange, mut content: Content, mut progress: Progress) -> Step {
+    fn proceed(
+        &mut self,
+        worker: &mut Worker,
+        mut exchange: Exchange,
+        mut content: Content,
+        mut progress: Progress,
+    ) -> Step {
         if progress == Progress::Nothing && !exchange.has_paused {
             exchange.has_paused = true;
             if let Content::Body(body) = &mut content {
@@ -854,13 +864,7 @@ impl Connection {
     // ---- Small things
 
     fn responder<'a>(&'a mut self, worker: &'a mut Worker, exchange: &'a mut Exchange) -> Responder<'a> {
-        Responder {
-            exchange,
-            out: &mut self.out,
-            socket: &self.socket,
-            shared: &worker.shared,
-            date: &mut worker.date,
-        }
+        Responder { exchange, out: &mut self.out, socket: &self.socket, shared: &worker.shared, date: &mut worker.date }
     }
 
     fn alarm(&mut self, worker: &Worker) -> &Arc<Alarm> {

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use gateway_spec::Peer;
@@ -94,7 +94,12 @@ pub(crate) enum Job {
 }
 
 impl Core {
-    pub(crate) fn new(poll: Poll, mut listener: LoopListener, inbox: Arc<Inbox>, shared: Arc<Shared>) -> io::Result<Self> {
+    pub(crate) fn new(
+        poll: Poll,
+        mut listener: LoopListener,
+        inbox: Arc<Inbox>,
+        shared: Arc<Shared>,
+    ) -> io::Result<Self> {
         listener.register(poll.registry(), LISTENER)?;
         Ok(Self {
             poll,

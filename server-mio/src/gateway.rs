@@ -259,7 +259,9 @@ impl Responder<'_> {
             let mut offset = file.offset();
             let size = usize::try_from(file.remaining().min(turn)).unwrap_or(usize::MAX);
             match rustix::fs::sendfile(&self.socket.stream, file.file(), Some(&mut offset), size) {
-                Ok(0) => return self.abort(&io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter")),
+                Ok(0) => {
+                    return self.abort(&io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
+                }
                 Ok(n) => {
                     file.advance(n as u64);
                     turn = turn.saturating_sub(n as u64);

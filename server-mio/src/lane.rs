@@ -33,7 +33,12 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(index: usize, listener: LoopListener, threads: usize, shared: Arc<Shared>) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(
+        index: usize,
+        listener: LoopListener,
+        threads: usize,
+        shared: Arc<Shared>,
+    ) -> io::Result<Arc<Self>> {
         let poll = Poll::new()?;
         let inbox = Arc::new(Inbox::new(Waker::new(poll.registry(), WAKER)?));
         let core = Core::new(poll, listener, inbox.clone(), shared.clone())?;
@@ -60,7 +65,14 @@ impl Lane {
 
     /// The life of a thread.
     fn run(self: &Arc<Self>) {
-        let mut worker = Worker::new(self.index, self.shared.clone(), self.inbox.clone(), self.registry.clone(), self.batch.clone(), self.handoff.clone());
+        let mut worker = Worker::new(
+            self.index,
+            self.shared.clone(),
+            self.inbox.clone(),
+            self.registry.clone(),
+            self.batch.clone(),
+            self.handoff.clone(),
+        );
         while self.handoff.stand_by() {
             if let Some(core) = self.try_lock() {
                 self.handoff.take_over();

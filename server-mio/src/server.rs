@@ -2,20 +2,20 @@
 
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicU64, AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_spec::{Application, ServerInfo};
 
+use crate::Config;
 use crate::clock::Clock;
 use crate::handoff::{Doze, Summons};
 use crate::hooks::Stats;
 use crate::inbox::{Inbox, Message};
 use crate::lane::Lane;
 use crate::transport::{Listener, LocalAddr};
-use crate::Config;
 
 /// How often the monitor looks whether an application blocks.
 const TICK: Duration = Duration::from_millis(1);
@@ -224,7 +224,8 @@ impl Server {
         let patience = if shared.state() == State::Stopping { Duration::ZERO } else { shared.config.shutdown_timeout };
         let end = Instant::now() + patience;
         for lane in &lanes {
-            lane.handoff.wait_until_empty(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100)));
+            lane.handoff
+                .wait_until_empty(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100)));
         }
         drop(file);
         Ok(())

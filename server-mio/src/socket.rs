@@ -1,8 +1,8 @@
 //! [`Socket`]: the part of a connection that others may hold: the stream, and the questions an application may ask.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::clock::{Clock, Pace, Patience};

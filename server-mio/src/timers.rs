@@ -71,9 +71,8 @@ impl Wheel {
             due.append(&mut self.slots[slot(tick)]);
         }
         self.tick = now;
-        self.earliest = (now + 1..now + SLOTS as u64)
-            .find(|&tick| !self.slots[slot(tick)].is_empty())
-            .unwrap_or(u64::MAX);
+        self.earliest =
+            (now + 1..now + SLOTS as u64).find(|&tick| !self.slots[slot(tick)].is_empty()).unwrap_or(u64::MAX);
     }
 
     /// Whether the timer of an entry that was given back is due. If it is not, and wants to be later, it is entered again.

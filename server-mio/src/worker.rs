@@ -76,7 +76,14 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(lane: usize, shared: Arc<Shared>, inbox: Arc<Inbox>, registry: Arc<Registry>, batch: Arc<Batch>, handoff: Arc<Handoff>) -> Self {
+    pub(crate) fn new(
+        lane: usize,
+        shared: Arc<Shared>,
+        inbox: Arc<Inbox>,
+        registry: Arc<Registry>,
+        batch: Arc<Batch>,
+        handoff: Arc<Handoff>,
+    ) -> Self {
         let config = &shared.config;
         Self {
             lane,

@@ -14,17 +14,35 @@ enum At {
     Summoned,
     Leading,
     /// Has noted the ticket, to let go of the lock.
-    Departing { connection: usize, ticket: u8 },
+    Departing {
+        connection: usize,
+        ticket: u8,
+    },
     /// In the application. Without a ticket: helping, detached for good.
-    Driving { connection: usize, ticket: u8 },
+    Driving {
+        connection: usize,
+        ticket: u8,
+    },
     /// To try the lock with a connection in hand.
-    Returning { connection: usize, ticket: u8 },
+    Returning {
+        connection: usize,
+        ticket: u8,
+    },
     /// To put it into the inbox, for the lock was taken.
-    Sending { connection: usize, ticket: u8 },
+    Sending {
+        connection: usize,
+        ticket: u8,
+    },
     /// To wake the poll, as the inbox was empty.
-    Waking { ticket: u8, helped: bool },
+    Waking {
+        ticket: u8,
+        helped: bool,
+    },
     /// To look for a request that waits for a thread; or, after helping, at the lock again.
-    Helping { ticket: u8, helped: bool },
+    Helping {
+        ticket: u8,
+        helped: bool,
+    },
     Rejoining,
     /// To look at the queue a last time.
     LookingBack,
@@ -146,7 +164,11 @@ impl State {
                     let first = self.inbox_is_empty();
                     state.connections[connection].0 = Place::Inbox;
                     // The first to help keeps its ticket for the lock; see `Helping`.
-                    if first { At::Waking { ticket, helped: ticket == 0 } } else { At::Helping { ticket, helped: ticket == 0 } }
+                    if first {
+                        At::Waking { ticket, helped: ticket == 0 }
+                    } else {
+                        At::Helping { ticket, helped: ticket == 0 }
+                    }
                 }
                 At::Waking { ticket, helped } => {
                     state.woken = true;
@@ -233,7 +255,11 @@ impl State {
             matches!(at, At::Departing { .. } | At::Driving { .. } | At::Returning { .. } | At::Sending { .. })
         };
         assert_eq!(self.threads.iter().filter(held).count(), away, "who is away is with one thread: {self:?}");
-        let busy = self.threads.iter().filter(|at| !matches!(at, At::StandingBy | At::Summoned | At::Leading | At::LookingBack | At::Telling)).count();
+        let busy = self
+            .threads
+            .iter()
+            .filter(|at| !matches!(at, At::StandingBy | At::Summoned | At::Leading | At::LookingBack | At::Telling))
+            .count();
         assert!(self.detached >= 0 && usize::try_from(self.detached).unwrap() <= busy, "{self:?}");
     }
 }

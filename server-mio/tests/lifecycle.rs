@@ -68,7 +68,9 @@ fn drips_are_not_borne() {
         },
         echo,
     );
-    for (start, drop) in [("GET / HTTP/1.1\r\nX: ", "x"), ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", "x")] {
+    for (start, drop) in
+        [("GET / HTTP/1.1\r\nX: ", "x"), ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n", "x")]
+    {
         let client = site.connect();
         let mut drip = client.stream.try_clone().unwrap();
         let text = start.to_owned();
@@ -343,7 +345,10 @@ fn unix_sockets_and_given_listeners() {
         config.threads = 2;
         let server = config.bind(&format!("unix:{}", path.display())).unwrap();
         assert_eq!(*server.local_addr(), LocalAddr::Unix(Some(path.clone())));
-        assert_eq!(Server::bind(&format!("unix:{}", path.display())).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+        assert_eq!(
+            Server::bind(&format!("unix:{}", path.display())).unwrap_err().kind(),
+            std::io::ErrorKind::AddrInUse
+        );
         let handle = server.handle();
         let thread = std::thread::spawn(move || server.serve(hello));
         let mut stream = UnixStream::connect(&path).unwrap();

@@ -235,9 +235,18 @@ mod tests {
         assert_eq!(whole("05\r\nhello\r\n6\r\n world\r\n000\r\n\r\n"), body("hello world"));
         assert_eq!(whole("A\r\n0123456789\r\n0\r\nX: y\r\nZ:\r\n\r\n"), body("0123456789"));
         assert_eq!(whole("0\r\n\r\nGET"), Ok((Vec::new(), b"GET".into())));
-        for extension in
-            [";a", ";a=b", ";a=\"b\"", ";c=\"d;e\"", ";c=\"d\\\"e\"", ";c=\"\"", " ; a = b", "\t;\ta", ";c=\"\u{e9}\"", ";a ;b"]
-        {
+        for extension in [
+            ";a",
+            ";a=b",
+            ";a=\"b\"",
+            ";c=\"d;e\"",
+            ";c=\"d\\\"e\"",
+            ";c=\"\"",
+            " ; a = b",
+            "\t;\ta",
+            ";c=\"\u{e9}\"",
+            ";a ;b",
+        ] {
             assert_eq!(whole(&format!("5{extension}\r\nhello\r\n0{extension}\r\n\r\n")), body("hello"), "{extension}");
         }
     }
@@ -245,18 +254,64 @@ mod tests {
     #[test]
     fn what_is_malformed() {
         for size in [
-            "", "+5", "-5", "0x5", " 5", "\t5", "5 ", "5\t", "5_0", "_5", "G", "5.0", "5,", "5\0", "\"5\"", "5;", "5; ",
-            "5;=b", "5;a=", "5;\0", "5;a\x01", "5;a=\"\x01\"", "5;a\x7f", "5;a\r", "5;a\nb", "5;a=\"\n\"", "5;a=\"b",
-            "5;a=\"b\"c", "5;a(b)", "5 a", "5;;a", "5;a=b ", "5;\u{e9}", "5\n", "5\r", "5\r\r",
-            "00000000000000005", "10000000000000005",
+            "",
+            "+5",
+            "-5",
+            "0x5",
+            " 5",
+            "\t5",
+            "5 ",
+            "5\t",
+            "5_0",
+            "_5",
+            "G",
+            "5.0",
+            "5,",
+            "5\0",
+            "\"5\"",
+            "5;",
+            "5; ",
+            "5;=b",
+            "5;a=",
+            "5;\0",
+            "5;a\x01",
+            "5;a=\"\x01\"",
+            "5;a\x7f",
+            "5;a\r",
+            "5;a\nb",
+            "5;a=\"\n\"",
+            "5;a=\"b",
+            "5;a=\"b\"c",
+            "5;a(b)",
+            "5 a",
+            "5;;a",
+            "5;a=b ",
+            "5;\u{e9}",
+            "5\n",
+            "5\r",
+            "5\r\r",
+            "00000000000000005",
+            "10000000000000005",
         ] {
             assert_eq!(whole(&format!("{size}\r\nhello\r\n0\r\n\r\n")), Err(400), "{size:?}");
         }
         for chunks in [
-            "4\r\nhello\r\n0\r\n\r\n", "6\r\nhello\r\n0\r\n\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\n0\r\n\r\n",
-            "5\r\nhello\r0\r\n\r\n", "5\nhello\r\n0\r\n\r\n", "0\n\r\n", "0\r\n\n", "0\r\n\r\r\n",
-            "0\r\nbad line\r\n\r\n", "0\r\nX : y\r\n\r\n", "0\r\n: y\r\n\r\n", "0\r\nX: \x01\r\n\r\n", "0\r\nX: a\r\n b\r\n\r\n",
-            "0\r\nX: a\rb\r\n\r\n", "0\r\nX: a\n\r\n",
+            "4\r\nhello\r\n0\r\n\r\n",
+            "6\r\nhello\r\n0\r\n\r\n",
+            "5\r\nhello0\r\n\r\n",
+            "5\r\nhello\n0\r\n\r\n",
+            "5\r\nhello\r0\r\n\r\n",
+            "5\nhello\r\n0\r\n\r\n",
+            "0\n\r\n",
+            "0\r\n\n",
+            "0\r\n\r\r\n",
+            "0\r\nbad line\r\n\r\n",
+            "0\r\nX : y\r\n\r\n",
+            "0\r\n: y\r\n\r\n",
+            "0\r\nX: \x01\r\n\r\n",
+            "0\r\nX: a\r\n b\r\n\r\n",
+            "0\r\nX: a\rb\r\n\r\n",
+            "0\r\nX: a\n\r\n",
         ] {
             assert_eq!(whole(chunks), Err(400), "{chunks:?}");
         }
@@ -266,7 +321,10 @@ mod tests {
     fn limits() {
         let repeated = |text: &str, n: usize| text.repeat(n);
         assert_eq!(whole(&format!("3e8\r\n{}\r\n0\r\n\r\n", repeated("x", 1000))), body(&repeated("x", 1000)));
-        assert_eq!(whole(&format!("{}0\r\n\r\n", repeated("64\r\n", 1) + &repeated("x", 100) + "\r\n")), body(&repeated("x", 100)));
+        assert_eq!(
+            whole(&format!("{}0\r\n\r\n", repeated("64\r\n", 1) + &repeated("x", 100) + "\r\n")),
+            body(&repeated("x", 100))
+        );
         for large in ["3e9\r\n", "ffffffffffffffff\r\n", "8000000000000000\r\n"] {
             assert_eq!(whole(large), Err(413), "{large}");
         }

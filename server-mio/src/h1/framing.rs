@@ -198,8 +198,20 @@ mod tests {
             assert_eq!(coding(&[endless]), Err(400), "{endless}");
         }
         for bad in [
-            "", ",", ", chunked", "chunked,", "chunked, chunked", "\"chunked\"", "chunked chunked", "chunked/1",
-            "chunked;", "chunked;a=b", "\u{b}chunked", "gzip,, chunked", ": chunked", "gzip;, chunked",
+            "",
+            ",",
+            ", chunked",
+            "chunked,",
+            "chunked, chunked",
+            "\"chunked\"",
+            "chunked chunked",
+            "chunked/1",
+            "chunked;",
+            "chunked;a=b",
+            "\u{b}chunked",
+            "gzip,, chunked",
+            ": chunked",
+            "gzip;, chunked",
         ] {
             assert_eq!(coding(&[bad]), Err(400), "{bad:?}");
         }

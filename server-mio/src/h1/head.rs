@@ -185,7 +185,8 @@ const CLASS: [u8; 256] = {
     let mut b = 0x21;
     while b < 0x7f {
         let c = b as u8;
-        if c.is_ascii_alphanumeric() || matches!(c, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+        if c.is_ascii_alphanumeric()
+            || matches!(c, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
         {
             table[b] |= METHOD;
         }
@@ -266,7 +267,11 @@ fn version(text: &[u8]) -> Result<Version, Reject> {
         b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
         [b'H', b'T', b'T', b'P', b'/', major @ b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            if *major == b'1' { Ok(Version::Http11) } else { Err(Reject::Version) }
+            if *major == b'1' {
+                Ok(Version::Http11)
+            } else {
+                Err(Reject::Version)
+            }
         }
         _ => Err(Reject::Malformed("the request line has no HTTP version")),
     }

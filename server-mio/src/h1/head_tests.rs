@@ -86,11 +86,37 @@ fn request_lines() {
         assert!(matches!(line(good), Verdict::Head { .. }), "{good}");
     }
     for bad in [
-        "GET\t/ HTTP/1.1", "GET  / HTTP/1.1", "GET /  HTTP/1.1", "GET / HTTP/1.1 ", " GET / HTTP/1.1", "GET /a b HTTP/1.1",
-        "GET HTTP/1.1", "GET  HTTP/1.1", "GET", "GET /", "", "GE(T / HTTP/1.1", "G\u{c4}T / HTTP/1.1", " / HTTP/1.1",
-        "GET / http/1.1", "GET / HTTP/1.10", "GET / HTTP/01.1", "GET / HTTP/1", "GET / HTTP/1.", "GET / HTTP 1.1",
-        "GET / HTTP/1.1x", "GET / HTTP/1,1", "GET / HTTP/1.a", "GET / SPDY/1.1", "GET / HTTP/10.1", "GET / HTTP/",
-        "GET /\r HTTP/1.1", "GET\r/ HTTP/1.1", "GET / HTTP/1.1\r", "\x16\x03\x01", "GET /\0 HTTP/1.1",
+        "GET\t/ HTTP/1.1",
+        "GET  / HTTP/1.1",
+        "GET /  HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        " GET / HTTP/1.1",
+        "GET /a b HTTP/1.1",
+        "GET HTTP/1.1",
+        "GET  HTTP/1.1",
+        "GET",
+        "GET /",
+        "",
+        "GE(T / HTTP/1.1",
+        "G\u{c4}T / HTTP/1.1",
+        " / HTTP/1.1",
+        "GET / http/1.1",
+        "GET / HTTP/1.10",
+        "GET / HTTP/01.1",
+        "GET / HTTP/1",
+        "GET / HTTP/1.",
+        "GET / HTTP 1.1",
+        "GET / HTTP/1.1x",
+        "GET / HTTP/1,1",
+        "GET / HTTP/1.a",
+        "GET / SPDY/1.1",
+        "GET / HTTP/10.1",
+        "GET / HTTP/",
+        "GET /\r HTTP/1.1",
+        "GET\r/ HTTP/1.1",
+        "GET / HTTP/1.1\r",
+        "\x16\x03\x01",
+        "GET /\0 HTTP/1.1",
     ] {
         assert_eq!(line(bad), Verdict::Refused(400), "{bad:?}");
     }
@@ -117,9 +143,39 @@ fn targets() {
     assert_eq!(target("http://good?q"), absolute("/", "q", "good"));
     assert_eq!(target("http://[::1]:80/?http://b/"), absolute("/", "http://b/", "[::1]:80"));
     for bad in [
-        "a", "a/b", "*", "*/a", "a:80", "/a#b", "#", "?a=b", "/\u{e9}", "/a\x01b", "/a\"b", "/a<b", "\\a", "/%", "/a%4",
-        "/%G1", "/%1G", "/%4?a", "/%+1", "/%00", "/a%00b", "http:///x", "http://:80/", "http://", "http://u@a/",
-        "http://a:x/", "http://a:65536/", "http://[::1/", "http:a/", "http:/a/", "http://a/%zz", "http://a/%00", "ftp://a/",
+        "a",
+        "a/b",
+        "*",
+        "*/a",
+        "a:80",
+        "/a#b",
+        "#",
+        "?a=b",
+        "/\u{e9}",
+        "/a\x01b",
+        "/a\"b",
+        "/a<b",
+        "\\a",
+        "/%",
+        "/a%4",
+        "/%G1",
+        "/%1G",
+        "/%4?a",
+        "/%+1",
+        "/%00",
+        "/a%00b",
+        "http:///x",
+        "http://:80/",
+        "http://",
+        "http://u@a/",
+        "http://a:x/",
+        "http://a:65536/",
+        "http://[::1/",
+        "http:a/",
+        "http:/a/",
+        "http://a/%zz",
+        "http://a/%00",
+        "ftp://a/",
     ] {
         assert_eq!(target(bad), Err(400), "{bad:?}");
     }
@@ -136,9 +192,26 @@ fn fields() {
         assert!(matches!(with(good), Verdict::Head { .. }), "{good:?}");
     }
     for bad in [
-        ": x\r\n", "X Y: x\r\n", "X : x\r\n", "X\t: x\r\n", "X(A): x\r\n", "X\u{80}: x\r\n", "X: a\0b\r\n", "X: \x0ba\r\n",
-        "X: a\x7f\r\n", "X: a\r\n b\r\n", "X: a\r\n\tb\r\n", " X: a\r\n", "no-colon\r\n", "X: a\nY: b\r\n", "X: a\rY: b\r\n",
-        "X: a\r\r\n", "X: b\n", "host: b\r\n", "Host: a\r\n", "Content-Length: x\r\n",
+        ": x\r\n",
+        "X Y: x\r\n",
+        "X : x\r\n",
+        "X\t: x\r\n",
+        "X(A): x\r\n",
+        "X\u{80}: x\r\n",
+        "X: a\0b\r\n",
+        "X: \x0ba\r\n",
+        "X: a\x7f\r\n",
+        "X: a\r\n b\r\n",
+        "X: a\r\n\tb\r\n",
+        " X: a\r\n",
+        "no-colon\r\n",
+        "X: a\nY: b\r\n",
+        "X: a\rY: b\r\n",
+        "X: a\r\r\n",
+        "X: b\n",
+        "host: b\r\n",
+        "Host: a\r\n",
+        "Content-Length: x\r\n",
     ] {
         assert_eq!(with(bad), Verdict::Refused(400), "{bad:?}");
     }
@@ -146,10 +219,15 @@ fn fields() {
     assert_eq!(whole("GET / HTTP/1.1\r\n\r\n"), Verdict::Refused(400));
     assert_eq!(whole("GET / HTTP/1.1\r\nHost:\r\n\r\n"), Verdict::Refused(400));
     assert!(matches!(whole("GET / HTTP/1.0\r\n\r\n"), Verdict::Head { host: None, .. }));
-    for lone in ["GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\n\r\n",
-        "GET / HTTP/1.1\r\nHost: a\r\n\n", "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", "\rGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET / HTTP/1.0\r\n\n"]
-    {
+    for lone in [
+        "GET / HTTP/1.1\nHost: a\n\n",
+        "GET / HTTP/1.1\nHost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\n\n",
+        "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\rGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.0\r\n\n",
+    ] {
         assert_eq!(whole(lone), Verdict::Refused(400), "{lone:?}");
     }
 }

@@ -155,7 +155,14 @@ pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, head_only:
 }
 
 /// Writes a refusal of a request.
-pub(crate) fn reject(out: &mut Vec<u8>, reject: Reject, head_only: bool, server: Option<&str>, date: &mut Date, second: u64) {
+pub(crate) fn reject(
+    out: &mut Vec<u8>,
+    reject: Reject,
+    head_only: bool,
+    server: Option<&str>,
+    date: &mut Date,
+    second: u64,
+) {
     refusal(out, &reject.status(), reject.text(), head_only, date.lines(second, server));
 }
 
@@ -206,10 +213,7 @@ mod tests {
     #[test]
     fn content_that_may_not_be() {
         for code in [204, 205, 304] {
-            assert_eq!(
-                delimiter(Facts { head_only: false, version: Version::Http11, code }, None),
-                Delimiter::Nothing
-            );
+            assert_eq!(delimiter(Facts { head_only: false, version: Version::Http11, code }, None), Delimiter::Nothing);
         }
         assert!(!head(204, Version::Http11, false, true, Some(7)).contains("Content-Length"));
         assert!(head(205, Version::Http11, false, true, Some(7)).contains("Content-Length: 0\r\n"));

@@ -112,7 +112,8 @@ impl Client {
     #[track_caller]
     pub(crate) fn response(&mut self) -> String {
         let mut text = self.until("\r\n\r\n");
-        let length = text.lines().find_map(|line| line.strip_prefix("Content-Length: ")).map_or(0, |l| l.parse().unwrap());
+        let length =
+            text.lines().find_map(|line| line.strip_prefix("Content-Length: ")).map_or(0, |l| l.parse().unwrap());
         while self.received.len() < length {
             let mut piece = [0; 4096];
             let n = self.stream.read(&mut piece).unwrap();
