@@ -274,7 +274,7 @@ fn sizes(app: &App<'_>) {
     let slow_is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
-            assert_eq!(app.get("/slow/3000").status, 200);
+            assert_eq!(app.get("/slow/2000").status, 200);
             slow_is_over.store(true, SeqCst);
         });
         for _ in 0..20 {
