@@ -240,6 +240,11 @@ impl Connection {
                             Tried::Partial => {}
                             Tried::Step(step) => return step,
                             Tried::Refused(reject) => return self.refuse(worker, reject),
+                            Tried::Done => {
+                                *turn -= 1;
+                                self.next_request(worker);
+                                return None;
+                            }
                             Tried::Answered(exchange, content, progress) => {
                                 *turn -= 1;
                                 return self.proceed(worker, exchange, content, progress);
@@ -447,6 +452,10 @@ impl Connection {
             Tried::Answered(exchange, content, progress) => self.proceed(worker, exchange, content, progress),
             Tried::Refused(reject) => self.refuse(worker, reject),
             Tried::Step(step) => step,
+            Tried::Done => {
+                self.next_request(worker);
+                None
+            }
             Tried::Partial => None,
         }
     }
@@ -513,6 +522,11 @@ impl Connection {
         }));
         let returned = returned.unwrap_or_else(|panic| Err(Error::from(panicked(&*panic))));
         let progress = responder.begin(returned, &mut content);
+        if progress == Progress::Over && exchange.keep_alive && !self.has_body && shared.config.on_response.is_none() {
+            // The usual end, without moving the exchange about.
+            worker.heads.push(exchange.into_buffer());
+            return Tried::Done;
+        }
         Tried::Answered(exchange, content, progress)
     }
 
@@ -896,6 +910,8 @@ enum Tried {
     /// There was one, and this is what follows.
     Step(Step),
     Refused(Reject),
+    /// The application has answered, and the next request can follow.
+    Done,
     /// The application was called.
     Answered(Exchange, Content, Progress),
 }

@@ -117,6 +117,12 @@ impl Responder<'_> {
             Ok(body) => body,
             Err(error) => return self.fail(&error),
         };
+        if self.exchange.aborted {
+            // A write has failed, whatever the application made of that: nothing can follow it.
+            *content = Content::Body(body);
+            self.close(content);
+            return Progress::Over;
+        }
         match body.into_block() {
             Ok(block) => self.only_block(block),
             Err(body) => {
@@ -513,9 +519,10 @@ impl Write for Responder<'_> {
         for piece in bytes.chunks(64 * 1024) {
             self.out.copy(piece, chunked);
             self.exchange.content += piece.len() as u64;
-            self.flush_all().inspect_err(|_| {
-                self.exchange.aborted = true;
-            })?;
+            if let Err(error) = self.flush_all() {
+                self.abort(&error);
+                return Err(error);
+            }
         }
         Ok(bytes.len())
     }

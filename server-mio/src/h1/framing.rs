@@ -79,6 +79,10 @@ impl<'b> Controls<'b> {
 
     /// A `Connection` line: a list of options, in any letter case (H1-CON-17). Empty elements are skipped (H1-SYN-02).
     pub(crate) fn connection(&mut self, value: &[u8]) {
+        if value.eq_ignore_ascii_case(b"keep-alive") {
+            self.keep_alive = true; // what most clients say, and nothing else
+            return;
+        }
         for option in value.split(|&b| b == b',') {
             let option = option.trim_ascii();
             self.close |= option.eq_ignore_ascii_case(b"close");
