@@ -323,11 +323,11 @@ impl Connection {
     fn request(&mut self, worker: &mut Worker, head: &Head<'_, '_>, rest: &[u8], may_block: bool, turn: u32) -> Tried {
         // Should the request have to wait, it is read again.
         self.scan = Scan::new();
+        if turn == 0 {
+            return Tried::Step(self.send(worker).or(Some(Next::Again)));
+        }
         if matches!(head.framing, Framing::Empty) {
             self.taken = head.length;
-            if turn == 0 {
-                return Tried::Step(self.send(worker).or(Some(Next::Again)));
-            }
             if !may_block {
                 return Tried::Step(self.send(worker).or(Some(Next::Thread { fresh: true })));
             }
@@ -356,7 +356,7 @@ impl Connection {
             self.end = self.start + head.length;
             self.taken = head.length;
         }
-        if whole && may_block && turn > 0 {
+        if whole && may_block {
             let body = self.body.clone();
             return self.call(worker, head, body);
         }

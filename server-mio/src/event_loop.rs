@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::connection::{Connection, LAST_CALL, Next, Ready};
 use crate::h1::Reject;
 use crate::h1::date::Date;
 use crate::h1::response;
+use crate::hooks::VerifyPeer;
 use crate::inbox::{Inbox, Message};
 use crate::lane::Waiting;
 use crate::server::{Shared, State};
@@ -397,8 +399,13 @@ impl Core {
                     self.accept_at = now + BACK_OFF;
                     return;
                 }
-                // Somebody has come and gone: not a fault of the listener (ECONNABORTED and the like).
-                Err(_) => {}
+                Err(error) if is_passing(&error) => {}
+                Err(error) => {
+                    // Whatever it is, asking again at once would be to spin on it.
+                    self.shared.config.errors.write(&format!("server-mio: accept has failed: {error}\n"));
+                    self.accept_at = now + BACK_OFF;
+                    return;
+                }
             }
         }
     }
@@ -429,7 +436,9 @@ impl Core {
         let shared = self.shared.clone();
         let config = &shared.config;
         self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
-        if config.verify_peer.as_ref().is_some_and(|verify| !verify(&peer)) {
+        // A hook that panics has not said yes.
+        let verify = |hook: &VerifyPeer| catch_unwind(AssertUnwindSafe(|| hook(&peer))).unwrap_or(false);
+        if !config.verify_peer.as_ref().is_none_or(verify) {
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -515,7 +524,8 @@ impl Core {
         let fd = stream.as_fd().as_raw_fd();
         if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::READABLE) {
             if let Some(on_error) = &self.shared.config.on_error {
-                on_error(&peer, &error);
+                // Its panic is its own, and not the loop's end.
+                let _ = catch_unwind(AssertUnwindSafe(|| on_error(&peer, &error)));
             }
             self.free.push(index);
             self.shared.counts.open.fetch_sub(1, Ordering::SeqCst);
@@ -547,6 +557,12 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether somebody has come and gone: no fault of the listener, and the next may be there.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
 }
 
 /// Whether accepting failed for want of something that others may give back.

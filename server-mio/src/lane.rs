@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 
@@ -29,6 +29,8 @@ pub(crate) struct Lane {
     pub(crate) inbox: Arc<Inbox>,
     registry: Arc<Registry>,
     waiting: Waiting,
+    /// Whether it was said that threads cannot be made.
+    has_complained: AtomicBool,
     shared: Arc<Shared>,
 }
 
@@ -46,7 +48,9 @@ impl Lane {
         let waiting = Waiting::new(shared.config.max_pending, millis(shared.config.pending_timeout));
         let handoff = Arc::new(Handoff::new(threads));
         let batch = Arc::default();
-        Ok(Arc::new(Self { index, core: Mutex::new(core), handoff, batch, inbox, registry, waiting, shared }))
+        let has_complained = AtomicBool::new(false);
+        let core = Mutex::new(core);
+        Ok(Arc::new(Self { index, core, handoff, batch, inbox, registry, waiting, has_complained, shared }))
     }
 
     /// Wakes a thread that should lead, or makes one.
@@ -57,7 +61,10 @@ impl Lane {
             let thread = thread::Builder::new().name(format!("server-mio {}", self.index));
             if let Err(error) = thread.spawn(move || lane.run()) {
                 self.handoff.leave();
-                self.shared.config.errors.write(&format!("server-mio: no thread could be made: {error}\n"));
+                // Tried again at every tick of the monitor, said once.
+                if !self.has_complained.swap(true, Ordering::Relaxed) {
+                    self.shared.config.errors.write(&format!("server-mio: no thread could be made: {error}\n"));
+                }
             }
         }
         summons

@@ -214,6 +214,10 @@ impl Server {
             // One to lead, one to stand by.
             lane.summon();
             lane.summon();
+            if lane.handoff.count() == 0 {
+                handle.stop();
+                return Err(io::Error::other("no threads could be made"));
+            }
         }
         if shared.is_draining() {
             // It was used before: the loops have to know.
