@@ -214,7 +214,7 @@ impl Server {
             // One to lead, one to stand by.
             lane.summon();
             lane.summon();
-            if lane.handoff.count() == 0 {
+            if lane.handoff.count() == 0 && !lane.handoff.has_ended() {
                 handle.stop();
                 return Err(io::Error::other("no threads could be made"));
             }
