@@ -36,7 +36,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag { short: Some('t'), long: "threads", value: "N", default: "", help: "threads that serve: event loops, or of threaded the most there may be", set: |s, v| put(&mut s.threads, threads(v)) },
         Flag { short: Some('m'), long: "mount", value: "PREFIX", default: "/", help: "the path below which the application is", set: |s, v| put(&mut s.mount, prefix(v)) },
         Flag { short: Some('a'), long: "access-log", value: "FORMAT", default: "none", help: "a line per response to standard output: common, combined, json, none", set: |s, v| { s.access_log = Format::parse(v)?; Ok(()) } },
-        Flag { short: None, long: "lint", value: "LEVEL", default: "none", help: "breaches of the contract to standard error: errors, warnings, remarks, none", set: |s, v| { s.lint = lint(v)?; Ok(()) } },
+        Flag { short: None, long: "lint", value: "LEVEL", default: "none", help: "breaches of the contract to stderr: errors, warnings, remarks, none", set: |s, v| { s.lint = lint(v)?; Ok(()) } },
     ]),
     ("What applications and clients are told", &[
         Flag { short: None, long: "server-name", value: "NAME", default: "", help: "SERVER_NAME [the address bound]", set: |s, v| put(&mut s.config.server_name, Ok(v.into())) },
