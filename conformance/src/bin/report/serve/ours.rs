@@ -11,14 +11,14 @@ const MAX_CONNECTIONS: usize = 20_000;
 const IDLE: Duration = Duration::from_secs(600);
 
 macro_rules! serve {
-    ($server:ident, $settings:expr, $config:ident => $change:expr) => {{
+    ($server:ident, $settings:expr, $($setting:ident = $value:expr),*) => {{
         site::file()?;
-        let mut $config = $server::Server::builder();
-        $config.server_header = Some(site::SERVER.to_owned());
-        $config.max_connections = MAX_CONNECTIONS;
-        $config.keep_alive_timeout = IDLE;
-        $change;
-        let server = $config.bind(&$settings.address.to_string())?;
+        let mut config = $server::Server::builder();
+        config.server_header = Some(site::SERVER.to_owned());
+        config.max_connections = MAX_CONNECTIONS;
+        config.keep_alive_timeout = IDLE;
+        $(config.$setting = $value;)*
+        let server = config.bind(&$settings.address.to_string())?;
         let address = server.local_addr().to_string();
         announce(address.parse().map_err(io::Error::other)?)?;
         server.serve(gateway::app)
@@ -26,9 +26,9 @@ macro_rules! serve {
 }
 
 pub(super) fn threaded(settings: &Settings) -> io::Result<()> {
-    serve!(server_threaded, settings, config => ())
+    serve!(server_threaded, settings,)
 }
 
 pub(super) fn mio(settings: &Settings) -> io::Result<()> {
-    serve!(server_mio, settings, config => config.threads = settings.threads)
+    serve!(server_mio, settings, threads = settings.threads)
 }
