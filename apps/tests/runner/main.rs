@@ -194,7 +194,17 @@ fn check_log(format: &str, log: &str) {
     }
 }
 
-const ECHO: &[u8] = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n";
+/// Begins a request that is answered while it arrives: with more of a body than any server collects before it calls the
+/// application.
+fn begin_echo(client: &mut process::Client) {
+    let body = "x".repeat(MORE_THAN_COLLECTED);
+    let head = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    client.send(format!("{head}{MORE_THAN_COLLECTED:x}\r\n{body}\r\n1\r\n!\r\n").as_bytes());
+    // The answer has begun, so the request is in flight for sure.
+    client.read_until(b"!\r\n");
+}
+
+const MORE_THAN_COLLECTED: usize = 64 * 1024;
 
 #[test]
 fn a_signal_finishes_what_is_in_flight() {
@@ -205,9 +215,7 @@ fn a_signal_finishes_what_is_in_flight() {
             idle.send(b"GET /204 HTTP/1.1\r\nHost: a\r\n\r\n");
             idle.read_until(b"\r\n\r\n");
             let mut busy = runner.connect();
-            busy.send(ECHO);
-            // The answer has begun, so the request is in flight for sure.
-            busy.read_until(b"begun\r\n");
+            begin_echo(&mut busy);
 
             runner.signal(signal);
             runner.wait_for("finishing what is in flight");
@@ -218,7 +226,8 @@ fn a_signal_finishes_what_is_in_flight() {
             assert!(rest.contains("ended") && rest.ends_with("0\r\n\r\n"), "{rest}");
             let ended = runner.end();
             assert_eq!(ended.code, Some(0));
-            assert!(ended.stdout.contains("\"POST /echo HTTP/1.1\" 200 10\n"), "{}", ended.stdout);
+            let bytes = MORE_THAN_COLLECTED + "!ended".len();
+            assert!(ended.stdout.contains(&format!("\"POST /echo HTTP/1.1\" 200 {bytes}\n")), "{}", ended.stdout);
         }
     });
 }
@@ -228,8 +237,7 @@ fn a_second_signal_stops_now() {
     on_every_server(|server| {
         let runner = Runner::start(&["stream", "-s", server, "-b", "127.0.0.1:0"]);
         let mut busy = runner.connect();
-        busy.send(ECHO);
-        busy.read_until(b"begun\r\n");
+        begin_echo(&mut busy);
         // One that nobody can end from outside: it must not hold the process.
         let mut stuck = runner.connect();
         stuck.send(b"GET /slow/60000 HTTP/1.1\r\nHost: a\r\n\r\n");
