@@ -148,6 +148,12 @@ fn the_limits_are_those_of_the_servers() {
     }
 }
 
+#[test]
+fn the_compiler_is_the_one_that_is_needed() {
+    let version = env!("CARGO_PKG_RUST_VERSION");
+    assert!(README.contains(&format!("Rust {version} or newer")), "README.md names another version than {version}");
+}
+
 /// In the documents for people who read, relative links lead somewhere.
 #[test]
 fn links_lead_somewhere() {
