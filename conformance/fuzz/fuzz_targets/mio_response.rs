@@ -31,8 +31,8 @@ fuzz_target!(|data: &[u8]| {
     let keep_alive = !flag(8) && delimiter != Delimiter::Close;
     let mut out = Vec::new();
     begin(&mut out, &head);
-    let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
-    end(&mut out, &End { facts, length, delimiter, keep_alive, date, server: None });
+    let lines = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
+    end(&mut out, &End { facts, length, delimiter, keep_alive, lines });
     match delimiter {
         Delimiter::Nothing => {}
         Delimiter::Length => match length {
