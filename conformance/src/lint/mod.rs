@@ -19,7 +19,8 @@
 //! let (app, reports) = Lint::collecting(app);
 //! Client::new(app).get("/").send();
 //! let findings = reports.take();
-//! assert_eq!(findings[0].to_string(), "GW-CL-03 (error of the application): 9 of 10 declared bytes");
+//! let expected = "GW-RACK-32 (error of the application): the body has 9 bytes and the Content-Length is 10";
+//! assert_eq!(findings[0].to_string(), expected);
 //! ```
 //!
 //! In front of a real one, findings go to the errors stream: `server.serve(Lint::new(app))`.
