@@ -359,7 +359,7 @@ mod tests {
             Start => attempts.is_empty() && !spoiled,
             Restart => !sent && !ended,
             Bytes => stands && (!spoiled || repaired) && !ended,
-            End => (stands && (!spoiled || repaired)) || ended && !broken_after_end(history),
+            End => !broken_after_end(history) && ((stands && (!spoiled || repaired)) || ended),
         }
     }
 
