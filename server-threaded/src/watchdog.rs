@@ -27,13 +27,15 @@ const LAST_CHANCE: u64 = 500;
 /// Runs until the server has ended.
 pub(crate) fn run(state: &State) {
     let mut stopping_since = None;
+    let mut wires = Vec::new();
     while !state.has_ended() {
         state.clock.update();
         let now = state.clock.now();
         if state.is_stopping() {
             stopping_since.get_or_insert(now);
         }
-        for wire in state.wires() {
+        state.list_wires(&mut wires);
+        for wire in wires.drain(..) {
             wire.flush_now();
             // A server that stops closes connections that wait for another request, and soon those that are new.
             let first = stopping_since.map(|since| since + LAST_CHANCE);
