@@ -71,7 +71,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(end) = octets.iter().position(|&b| b == b'\n') else { return };
     let (Ok(parameters), body) = (str::from_utf8(&octets[..end]), &octets[end + 1..]) else { return };
     // The limits have tests of their own; here they would hide what a naive reader sees.
-    if parameters.contains(['\r', '\0']) || body.len() > 8000 {
+    if !parameters.starts_with(';') || parameters.contains(['\r', '\0']) || body.len() > 8000 {
         return;
     }
     let content_type = format!("multipart/form-data{parameters}");
