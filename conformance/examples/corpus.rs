@@ -55,9 +55,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let response = b"\x00\x00\xc8OK\xfeContent-Type:text/plain\xfeX-A:b\xffhello|world".as_slice();
     let contract: [&[u8]; 6] =
         [b"\x00/a%20b", b"\x01200 OK", b"\x02005", b"\x03X-A:b", b"\x04/app /app/x%2Fy", b"\x05X-A:1\nX_A:2\nProxy:3"];
-    for (target, seeds) in
-        [("threaded_response", &[response][..]), ("mio_response", &[response]), ("contract", &contract), ("multipart", &forms)]
-    {
+    for (target, seeds) in [
+        ("threaded_response", &[response][..]),
+        ("mio_response", &[response]),
+        ("contract", &contract),
+        ("multipart", &forms),
+    ] {
         std::fs::create_dir_all(folder.join(target))?;
         for (number, seed) in seeds.iter().enumerate() {
             std::fs::write(folder.join(target).join(number.to_string()), seed)?;

@@ -210,6 +210,16 @@ fn redirects_stay_here_unless_told() {
         let response = TestRequest::post(target, "text/plain", text).send(&site);
         assert_eq!((response.code(), response.header("Location")), (code, Some(expected)), "{text:?}");
     }
+    // H1-TGT-07, H1-TGT-08: no URL without a host, and none with a password.
+    for text in ["http:///x", "https://:80/", "http:/x", "HTTP:", "//", "http://me:pw@h/", "//me@h/x", "https://a@b?c"]
+    {
+        let response = TestRequest::post("/external", "text/plain", text).send(&site);
+        assert_eq!((response.code(), response.header("Location")), (500, None), "{text:?}");
+        assert!(response.errors.contains("(H1-TGT-0") && !response.text().contains("me"), "{}", response.errors);
+    }
+    for text in ["//h/x", "/a@b", "http://h?a@b", "mailto:a@b", "a:80/x"] {
+        assert_eq!(TestRequest::post("/external", "text/plain", text).send(&site).header("Location"), Some(text));
+    }
     let response = TestRequest::post("/lost", "text/plain", "").send(&site);
     assert_eq!(response.code(), 500);
     assert!(response.errors.contains("no route is called `nowhere`"), "{}", response.errors);
