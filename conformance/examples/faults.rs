@@ -4,7 +4,7 @@
 //! cargo run -p conformance --example faults --no-default-features [-- word …]
 //! ```
 //!
-//! The faults are in `conformance/faults/`, a file for each package. A copy of the workspace below `target/faults` gets the
+//! The faults are in `conformance/faults/`, a file for each package. A copy of the workspace in `target/faults` gets the
 //! fault, the named cases and tests run on the server, whole, and at least one has to fail. A word chooses packages and
 //! faults whose names contain it. See `conformance/faults/README.md`.
 
@@ -25,6 +25,8 @@ fn main() -> Result<ExitCode> {
     let target = std::path::absolute(target)?;
     let tree = target.join("faults");
     copy_workspace(&root, &tree)?;
+    // Not this target folder: for Cargo the two workspaces are the same, and one would get what was built for the other.
+    let target = tree.join("target");
     let mut uncaught = 0;
     println!("| fault | in | caught by |\n|---|---|---|");
     for (package, servers) in [
@@ -120,7 +122,7 @@ fn read(text: &str) -> std::result::Result<Vec<Fault>, String> {
             match line.split_once(": ") {
                 Some(("Cases", cases)) => fault.cases = words(cases),
                 Some(("Tests", tests)) => fault.tests = words(tests),
-                Some(("Builds", why)) => fault.impossible = Some(why.to_owned()),
+                Some(("Builds", why)) => fault.impossible = Some(why.trim_start_matches("no, because ").to_owned()),
                 _ if line == "```find" => block = Some((true, Vec::new())),
                 _ if line == "```replace" => block = Some((false, Vec::new())),
                 _ if line.is_empty() => {}
@@ -161,7 +163,7 @@ impl Fault {
     /// What fails, by the fault; nothing if it is not caught.
     fn try_on(&self, server: &str, tree: &Path, target: &Path) -> Result<String> {
         let cargo = |arguments: &[&str]| {
-            let mut command = Command::new(env!("CARGO"));
+            let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             command.args(arguments).current_dir(tree).env("CARGO_TARGET_DIR", target);
             command.output()
         };

@@ -92,7 +92,7 @@ impl Read for Shared {
 
 impl Shared {
     /// Takes the request, to answer it; whoever still has the input gets what is left of it from memory.
-    fn take(&self) -> Option<tiny_http::Request> {
+    fn take_request(&self) -> Option<tiny_http::Request> {
         let is_held = Arc::strong_count(&self.0) > 1;
         let mut source = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = Vec::new();
@@ -138,7 +138,7 @@ fn answer(app: &dyn Application, info: &ServerInfo, request: tiny_http::Request)
         let first = next_block(&mut body, &mut out)?;
         Ok((body, first))
     });
-    let Some(request) = shared.take() else { return };
+    let Some(request) = shared.take_request() else { return };
     // A client that has gone is nothing to tell.
     let _ = match (begun, out.head.take()) {
         (Ok((body, first)), Some((status, headers, declared))) => {

@@ -11,13 +11,16 @@ const ADVICE: [&str; 3] = ["H1-CODE-02", "H1-CON-05", "H1-VER-02"];
 
 /// Runs the cases on a server and prints the table.
 ///
-/// The arguments of the process: `--whole` sends the cases as written only; words choose cases whose names contain one.
+/// The arguments of the process: `--whole` sends the cases as written only; words choose cases whose names contain one;
+/// `--except word` leaves some out, for a server whose process does not survive them.
 pub fn main(server: &dyn Harness) -> ExitCode {
     let mut options = Options::default();
-    let mut words = Vec::new();
-    for argument in std::env::args().skip(1) {
+    let (mut words, mut without) = (Vec::new(), Vec::new());
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--whole" => options.split = false,
+            "--except" => without.extend(arguments.next()),
             _ => words.push(argument),
         }
     }
@@ -28,7 +31,10 @@ pub fn main(server: &dyn Harness) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    cases.retain(|case| words.is_empty() || words.iter().any(|word| case.id.contains(word.as_str())));
+    cases.retain(|case| {
+        let has = |word: &String| case.id.contains(word.as_str());
+        (words.is_empty() || words.iter().any(has)) && !without.iter().any(has)
+    });
     match suite::run(server, &cases, options) {
         Ok(report) => {
             print!("{}", table(&report));

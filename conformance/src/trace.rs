@@ -5,19 +5,7 @@
 //!
 //! # How a test names what it shows
 //! A test shows the ids that stand in the comments directly above it, in its body, or at the beginning of its name:
-//!
-//! ```
-//! /// CGI-RSP-21, CGI-RSP-22: …
-//! #[test]
-//! fn local_redirects() {
-//!     // …
-//! }
-//!
-//! #[test]
-//! fn cgi_rsp_18_headers_may_be_folded() {
-//!     // …
-//! }
-//! ```
+//! `/// CGI-RSP-21, CGI-RSP-22: …` above `fn local_redirects()`, or `fn cgi_rsp_18_lines_may_be_folded()`.
 //!
 //! A test is a function with `#[test]`, or any function in a `tests` folder: many are run for each server by a macro. The rows of
 //! `docs/spec/attacks.md` (`F05`) count in comments only. Tests that cannot name an id are named in `trace-notes.md`, with

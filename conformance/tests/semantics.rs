@@ -339,7 +339,7 @@ fn h1_sec_04_logs() {
         let sink = Arc::clone(&sink);
         let logged = AccessLog::new(Arc::clone(&site)).to(move |line| sink.lock().unwrap().push_str(line));
         let client = Client::new(if json { logged.json() } else { logged });
-        client
+        let _answer = client
             .get("/a%0d%0ab?c=d")
             .header("User-Agent", "x\" 200 \t\u{85}\\")
             .header("Authorization", "Basic c2VjcmV0OnNlY3JldA==")

@@ -109,7 +109,7 @@ impl IntoResponse for Redirect {
 fn checked(url: String) -> Result<Url, Error> {
     let (scheme, rest) = url.split_once(':').unwrap_or(("", &url));
     let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-    let authority = match (if is_http { rest } else { &*url }).strip_prefix("//") {
+    let authority = match (if is_http { rest } else { &url }).strip_prefix("//") {
         Some(rest) => rest.split(['/', '?', '#']).next().unwrap_or_default(),
         None if is_http => "",
         // A reference without an authority, or another scheme.

@@ -72,8 +72,9 @@ pub(super) fn cases_by_id(cases: &[Case]) -> BTreeMap<String, BTreeMap<(String, 
     by_id
 }
 
-/// Every source file of the workspace but this one, whose tests are full of ids that they do not show.
+/// Every source file of the workspace but those of the trace, whose tests are full of ids that they do not show.
 pub(super) fn rust_files(root: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_own = |path: &Path| path.ends_with("src/trace.rs") || path.ends_with("src/trace/sources.rs");
     let mut folders = vec![root.to_owned()];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -84,7 +85,7 @@ pub(super) fn rust_files(root: &Path) -> io::Result<Vec<PathBuf>> {
                 if !name.starts_with('.') && !name.starts_with("target") {
                     folders.push(path);
                 }
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("src/trace.rs") {
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_own(&path) {
                 files.push(path);
             }
         }
