@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use gateway_spec::Environ;
+use gateway_spec::{Environ, Status};
 
 use crate::html::escape;
 use crate::middleware::{RequestId, printable};
@@ -39,8 +39,11 @@ fn with_head_of(response: Response, error: &Error) -> Response {
 }
 
 /// Writes an error that is ours, or has something behind it, to the errors stream: one line.
+///
+/// A method that nobody knows (501) is not ours, and clients could fill the log with them.
 pub(crate) fn log(environ: &Environ<'_>, error: &Error) {
-    if error.status().code() < 500 && error.source().is_none() {
+    let ours = error.status().code() >= 500 && *error.status() != Status::NOT_IMPLEMENTED;
+    if !ours && error.source().is_none() {
         return;
     }
     let id = environ.extensions().get().map(|RequestId(id)| format!("[{id}] ")).unwrap_or_default();
@@ -57,8 +60,9 @@ pub(crate) fn may_debug<S>(request: &Request<S>) -> bool {
     let environ = request.environ();
     let local_peer = environ.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let local_remote = environ.remote_addr().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    let forwarded =
-        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| environ.header(name).is_some());
+    let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"]
+        .iter()
+        .any(|name| environ.header(name).is_some());
     let host = environ.host();
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),

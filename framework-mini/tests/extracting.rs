@@ -88,6 +88,10 @@ fn site() -> Site<&'static str> {
             body.read_to_end(&mut rest)?;
             Ok(format!("{first:?} {}", rest.len()))
         })
+        .post("/stubborn", |mut body: BodyReader| {
+            let reads: Vec<bool> = (0..5).map(|_| body.read(&mut [0; 60]).is_ok()).collect();
+            format!("{reads:?} {}", body.fill_buf().is_ok())
+        })
         .get("/user", |User(name): User| name)
         .get("/maybe", |user: Result<User, Error>| user.map_or_else(|_| "nobody".to_owned(), |User(name)| name))
         .get("/item/{id}/{n}", |Item(id): Item, Path(n): Path<i8>| format!("{id} {n}"))
@@ -163,6 +167,9 @@ fn bodies() {
             );
         }
     }
+    // Nothing is read after the limit was passed once.
+    let stubborn = TestRequest::post("/stubborn", text, "x".repeat(130)).chunked().send(&site());
+    assert_eq!(stubborn.text(), "[true, false, false, false, false] false");
     let response = TestRequest::post("/string", text, b"\xff".as_slice()).send(&site());
     assert_eq!((response.code(), response.errors.contains("invalid utf-8")), (400, true));
 }

@@ -99,7 +99,7 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Json<T> {
 impl<T: serde::Serialize> crate::IntoResponse for Json<T> {
     fn into_response(self) -> crate::Response {
         match serde_json::to_vec(&self.0) {
-            Ok(json) => json.into_response().with_header("Content-Type", "application/json"),
+            Ok(json) => crate::response::of_type("application/json", json),
             Err(error) => Error::internal(error).into_response(),
         }
     }

@@ -28,7 +28,7 @@ impl<A: Application> Application for BodyLimit<A> {
             Some(_) => self.application.call(environ, start_response),
             None => {
                 let input = environ.take_input();
-                environ.set_input(Input::from_reader(Limited { input, left: self.limit }));
+                environ.set_input(Input::from_reader(Limited { input, left: self.limit, passed: false }));
                 self.application.call(environ, start_response)
             }
         }
@@ -39,12 +39,18 @@ impl<A: Application> Application for BodyLimit<A> {
 struct Limited {
     input: Input,
     left: u64,
+    passed: bool,
 }
 
 impl Read for Limited {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.passed {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let read = self.input.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
-        Ok(read)
+        // For good: an application that reads on after the error gets no more.
+        self.passed = read as u64 > self.left;
+        self.left = self.left.saturating_sub(read as u64);
+        if self.passed { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(read) }
     }
 }

@@ -54,7 +54,8 @@ impl<A: Application> Application for Gzip<A> {
             wanted: coding(environ, &["gzip"]).is_some(),
             head_only: environ.method() == "HEAD",
             min_size: self.min_size,
-            encoder: GzEncoder::new(Vec::new(), Compression::new(self.level)),
+            level: self.level,
+            encoder: None,
             whole: None,
         };
         filter(&self.application, environ, start_response, encode)
@@ -65,12 +66,19 @@ struct Encode {
     wanted: bool,
     head_only: bool,
     min_size: u64,
-    encoder: GzEncoder<Vec<u8>>,
+    level: u32,
+    /// Made for the first block, since its tables are large: most responses need none.
+    encoder: Option<GzEncoder<Vec<u8>>>,
     /// A body that was at hand, compressed to see whether it gets smaller.
     whole: Option<Bytes>,
 }
 
 impl Encode {
+    fn encoder(&mut self) -> &mut GzEncoder<Vec<u8>> {
+        let level = self.level;
+        self.encoder.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::new(level)))
+    }
+
     /// Whether a response could be compressed for some client.
     fn applies(&self, head: &ResponseHead, content: &Content<'_>) -> bool {
         let declared = || head.get("Content-Length").and_then(|length| gateway_spec::digits(length.as_bytes()));
@@ -129,9 +137,10 @@ impl Filter for Encode {
             return Ok(Interest::Head);
         }
         if let (Content::Whole(block), false) = (content, self.head_only) {
-            self.encoder.write_all(block)?;
-            self.encoder.try_finish()?;
-            let encoded = std::mem::take(self.encoder.get_mut());
+            let encoder = self.encoder();
+            encoder.write_all(block)?;
+            encoder.try_finish()?;
+            let encoded = std::mem::take(encoder.get_mut());
             if encoded.len() >= block.len() {
                 return Ok(Interest::Head);
             }
@@ -151,14 +160,16 @@ impl Filter for Encode {
         if let Some(whole) = self.whole.take() {
             return Ok(whole);
         }
-        self.encoder.write_all(&block)?;
+        let encoder = self.encoder();
+        encoder.write_all(&block)?;
         // Out with it: the next block may be a long time coming (GW-BUF-03).
-        self.encoder.flush()?;
-        Ok(std::mem::take(self.encoder.get_mut()).into())
+        encoder.flush()?;
+        Ok(std::mem::take(encoder.get_mut()).into())
     }
 
     fn end(&mut self) -> Result<Bytes, Error> {
-        self.encoder.try_finish()?;
-        Ok(std::mem::take(self.encoder.get_mut()).into())
+        let encoder = self.encoder();
+        encoder.try_finish()?;
+        Ok(std::mem::take(encoder.get_mut()).into())
     }
 }

@@ -206,10 +206,14 @@ fn forwarded(text: &str) -> Element {
 }
 
 /// The parts of a list, where a separator in quotes separates nothing.
+///
+/// If the quotes do not come in pairs, they mean nothing: a client that opens one and never closes it must not swallow
+/// what the proxy adds behind it.
 fn split_quoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let paired = text.bytes().filter(|b| *b == b'"').count().is_multiple_of(2);
     let mut quoted = false;
     text.split(move |c| {
-        quoted ^= c == '"';
+        quoted ^= c == '"' && paired;
         c == separator && !quoted
     })
 }
@@ -312,6 +316,10 @@ mod tests {
             ("for=1.1.1.1;proto=https;host=a.example", "1.1.1.1 https://a.example/a"),
             ("for=6.6.6.6, FOR=\"[2001:db8::1]:80\"; Proto=HTTPS", "2001:db8::1 https://localhost:8000/a"),
             ("for=\"_hidden, for=6.6.6.6\"", UNCHANGED),
+            // A client that opens a quote hides nothing of what the proxy says.
+            ("for=\"x, for=1.1.1.1", "1.1.1.1 http://localhost:8000/a"),
+            ("for=\"6.6.6.6, for=\"[2001:db8::1]\"", "2001:db8::1 http://localhost:8000/a"),
+            ("for=\"\\\", for=1.1.1.1", "1.1.1.1 http://localhost:8000/a"),
             ("for=unknown;proto=https", "10.0.0.1 https://localhost:8000/a"),
             (";;=,", UNCHANGED),
         ] {

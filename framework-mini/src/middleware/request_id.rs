@@ -46,7 +46,7 @@ impl<A: Application> Application for RequestIds<A> {
 
 impl Filter for RequestId {
     fn head(&mut self, head: &mut ResponseHead, _: &Content<'_>) -> Result<Interest, Error> {
-        head.set("X-Request-Id", self.0.clone());
+        head.set("X-Request-Id", &self.0);
         Ok(Interest::Head)
     }
 }
