@@ -7,6 +7,7 @@ use gateway_spec::{Environ, Status};
 use crate::html::escape;
 use crate::middleware::{RequestId, printable};
 use crate::negotiate::prefers;
+use crate::router::{Found, Method, Pattern, Router};
 use crate::{Error, Html, IntoResponse, Request, Response};
 
 /// The page as HTML, problem details (RFC 9457) or text, as the client likes it. It says nothing of what is behind.
@@ -94,13 +95,15 @@ pub(crate) fn debug<S>(request: &Request<S>, error: &Error) -> Response {
         page.push_str("</ol>\n");
     }
     page.push_str("<h2>Routes</h2>\n<table>\n");
+    let path = environ.raw_path_info();
     for route in &request.site.routes {
         let chosen = request.route.is_some_and(|chosen| std::ptr::eq(chosen, route));
         let (open, close) = if chosen { ("<b>", "</b>") } else { ("", "") };
         let pattern = escape(route.pattern.as_str());
+        let note = if chosen { "this one" } else { nearly(&route.pattern, &path) };
         let _ = writeln!(
             page,
-            "<tr><td>{open}{}{close}</td><td>{open}{pattern}{close}</td><td>{}:{}</td></tr>",
+            "<tr><td>{open}{}{close}</td><td>{open}{pattern}{close}</td><td>{}:{}</td><td>{note}</td></tr>",
             escape(&route.method.to_string()),
             escape(route.place.file()),
             route.place.line()
@@ -119,6 +122,19 @@ pub(crate) fn debug<S>(request: &Request<S>, error: &Error) -> Response {
         "</table>\n<p>This page is shown to this machine only, because <code>App::debug</code> is on.</p>\n</html>\n",
     );
     with_head_of(Html(page).into_response(), error).with_header("Cache-Control", "no-store")
+}
+
+/// How nearly a pattern matches a path, for those who wonder why it did not.
+fn nearly(pattern: &Pattern, path: &str) -> &'static str {
+    let mut one = Router::new();
+    let _ = one.insert(Method::Any, pattern, ());
+    let matches = |path: &str| matches!(one.find("", path), Found::Route { .. });
+    let other = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+    match () {
+        () if matches(path) => "matches too: another method, or less closely",
+        () if matches(&other) => "matches but for the slash at the end",
+        () => "",
+    }
 }
 
 /// A JSON string.
