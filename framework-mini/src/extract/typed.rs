@@ -32,7 +32,7 @@ pub struct Query<T>(pub T);
 impl<S, T: DeserializeOwned> FromRequest<S> for Query<T> {
     fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
         let query = request.query();
-        fields::limited(query, request.field_limit(), Status::BAD_REQUEST)?;
+        fields::limited(query.as_bytes(), request.field_limit(), Status::BAD_REQUEST)?;
         serde_html_form::from_str(query)
             .map(Query)
             .map_err(|error| Error::bad_request(format!("The query string does not fit: {error}.")))

@@ -134,7 +134,8 @@ impl<A> Sessions<A> {
         self
     }
 
-    /// With another name of the cookie than `session`.
+    /// With another name of the cookie than `session`. `__Host-session`, for applications that are only there by https, keeps
+    /// hosts beside this one from setting it.
     #[must_use]
     pub fn cookie_name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
