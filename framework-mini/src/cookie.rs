@@ -213,6 +213,15 @@ impl Cookie {
 ///
 /// Pairs that are not `name=value` with a token as name are passed over, so that `=__Host-id=1` is nobody's cookie.
 /// Names and values are taken as they stand; nothing is decoded.
+///
+/// ```
+/// use framework_mini::{App, Cookies};
+///
+/// let site = App::new(())
+///     .get("/", |cookies: Cookies| format!("in {} colours", cookies.get("theme").unwrap_or("light")))
+///     .build()
+///     .unwrap();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cookies(Vec<(String, String)>);
 

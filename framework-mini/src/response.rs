@@ -238,6 +238,13 @@ impl fmt::Debug for Response {
 
 /// HTML, as `text/html`. Nothing is escaped here: escape what comes from elsewhere, with [`escape`](crate::escape) or
 /// by templates.
+///
+/// ```
+/// use framework_mini::{App, Html, Path, escape};
+///
+/// let greet = |Path(name): Path<String>| Html(format!("<h1>Hello, {}!</h1>", escape(&name)));
+/// let site = App::new(()).get("/{name}", greet).build().unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Html<T>(pub T);
 

@@ -78,6 +78,12 @@ fn sse(body: Body) -> Response {
 }
 
 /// A server-sent event. The default is none at all: an empty block.
+///
+/// ```
+/// use framework_mini::Event;
+///
+/// assert_eq!(Event::data("two\nlines").name("say").to_string(), "event: say\ndata: two\ndata: lines\n\n");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     comment: Option<String>,

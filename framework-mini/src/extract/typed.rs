@@ -43,6 +43,20 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Query<T> {
 ///
 /// `Result<Form<T>, Error>` lets a handler show the form again; [`Fields`](crate::Fields) lets it say what is wrong with
 /// each field.
+///
+/// ```
+/// use framework_mini::{App, Error, Form, Redirect};
+///
+/// #[derive(serde::Deserialize)]
+/// struct New { title: String, pages: Option<u32> }
+///
+/// fn create(form: Result<Form<New>, Error>) -> Result<Redirect, String> {
+///     let Form(new) = form.map_err(|error| format!("Once more, please: {}", error.message()))?;
+///     println!("{} with {:?} pages", new.title, new.pages);
+///     Ok(Redirect::to("/"))
+/// }
+/// let site = App::new(()).post("/books", create).build().unwrap();
+/// ```
 #[cfg(feature = "forms")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form<T>(pub T);

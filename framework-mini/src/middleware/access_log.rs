@@ -17,6 +17,15 @@ const TEXT: usize = 2048;
 /// is escaped, so that nobody writes lines of their own (F09). A status of `-` is an answer that was left to the server: the
 /// application failed before it had a head. Of a file that the server sends by itself the bytes and
 /// the time are those of the hand-over; the servers' own `on_response` knows better.
+///
+/// ```
+/// use framework_mini::App;
+/// use framework_mini::middleware::AccessLog;
+///
+/// let site = App::new(()).get("/", || "Hello!").build().unwrap();
+/// // To a function; without `to`, to the errors stream of the server. `RequestIds` outside of it gives each line a name.
+/// let site = AccessLog::new(site).json().to(|line| print!("{line}"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct AccessLog<A> {
     application: A,

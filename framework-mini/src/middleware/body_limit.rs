@@ -5,6 +5,19 @@ use std::io::{self, Read};
 use gateway_spec::{Application, Body, Environ, Error, Input, StartResponse, Status};
 
 /// Refuses request bodies over a limit with 413: at once if the client tells the length, else when it is passed.
+///
+/// ```
+/// use framework_mini::middleware::BodyLimit;
+/// use gateway_spec::{Environ, Error, StartResponse, Status};
+///
+/// fn count(environ: &mut Environ, start_response: &mut dyn StartResponse) -> Result<String, Error> {
+///     let bytes = std::io::copy(&mut environ.input(), &mut std::io::sink())?;
+///     start_response.start(Status::OK, &[("Content-Type", "text/plain")])?;
+///     Ok(bytes.to_string())
+/// }
+///
+/// let application = BodyLimit::new(count, 64 * 1024);
+/// ```
 #[derive(Clone, Debug)]
 pub struct BodyLimit<A> {
     application: A,

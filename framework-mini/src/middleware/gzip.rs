@@ -20,6 +20,14 @@ use crate::validator::ETag;
 ///
 /// Where a page has both a secret and text of an attacker's choice, sizes give the secret away (BREACH): do not compress
 /// such pages.
+///
+/// ```
+/// use framework_mini::App;
+/// use framework_mini::middleware::Gzip;
+///
+/// let site = App::new(()).get("/", || "a long page ".repeat(1000)).build().unwrap();
+/// let site = Gzip::new(site).level(4);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Gzip<A> {
     application: A,

@@ -11,6 +11,15 @@ const LARGEST: u64 = 64 * 1024;
 ///
 /// Only `PUT`, `PATCH` and `DELETE`, and only from `POST` (H1-METH-04, F12). The field is looked for in forms of up to
 /// 64 KiB that tell their length; the application can read them all the same.
+///
+/// ```
+/// use framework_mini::App;
+/// use framework_mini::middleware::MethodOverride;
+///
+/// // <form method=post action="/notes/7"><input type=hidden name=_method value=DELETE> …
+/// let site = App::new(()).delete("/notes/{id}", || "gone").build().unwrap();
+/// let site = MethodOverride::new(site);
+/// ```
 #[derive(Clone, Debug)]
 pub struct MethodOverride<A>(A);
 

@@ -11,6 +11,17 @@ use super::{Content, Filter, Interest, ResponseHead, filter};
 ///
 /// By default: `X-Content-Type-Options: nosniff`, `X-Frame-Options: DENY`, `Referrer-Policy: same-origin` and
 /// `Cross-Origin-Opener-Policy: same-origin`.
+///
+/// ```
+/// use std::time::Duration;
+/// use framework_mini::App;
+/// use framework_mini::middleware::SecurityHeaders;
+///
+/// let site = App::new(()).get("/", || "Hello!").build().unwrap();
+/// let site = SecurityHeaders::new(site)
+///     .with("Content-Security-Policy", "default-src 'self'")
+///     .hsts(Duration::from_secs(3600));
+/// ```
 #[derive(Clone, Debug)]
 pub struct SecurityHeaders<A> {
     application: A,
