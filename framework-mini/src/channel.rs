@@ -15,7 +15,7 @@ use crate::{Event, IntoResponse, Response, Sse};
 /// reads slowly; what happens beyond that is for the sender to say, see [`Sender::send`].
 ///
 /// Nothing is sent of itself. A thread of yours that sends every listener an [`Event::comment`] every 15 seconds or so keeps
-/// proxies from cutting quiet connections.
+/// proxies from cutting quiet connections, and finds out who has gone.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -109,7 +109,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Whether the client has gone.
+    /// Whether the client has gone, as far as the server knows: of a quiet connection it may learn it by the next event,
+    /// which cannot be sent.
     #[must_use]
     pub fn is_gone(&self) -> bool {
         !self.0.lock().listening

@@ -23,7 +23,7 @@ const TEXT: usize = 2048;
 /// use framework_mini::middleware::AccessLog;
 ///
 /// let site = App::new(()).get("/", || "Hello!").build().unwrap();
-/// // To a function; without `to`, to the errors stream of the server. `RequestIds` outside of it gives each line a name.
+/// // To a function; without `to`, to the errors stream of the server. With `RequestIds` around or inside, a line has a name.
 /// let site = AccessLog::new(site).json().to(|line| print!("{line}"));
 /// ```
 #[derive(Clone, Debug)]
