@@ -156,9 +156,9 @@ impl Filter for Encode {
             self.whole = Some(encoded.into());
         } else {
             head.remove("Content-Length");
-            // Ranges would be of the octets that are not sent.
-            head.remove("Accept-Ranges");
         }
+        // Ranges would be of the octets that are not sent.
+        head.remove("Accept-Ranges");
         head.set("Content-Encoding", "gzip");
         weaken(head);
         Ok(if self.head_only { Interest::Drop } else { Interest::Blocks })
