@@ -61,6 +61,7 @@
 
 mod app;
 mod build_errors;
+mod channel;
 mod context;
 mod cookie;
 mod error;
@@ -93,6 +94,7 @@ mod validator;
 
 pub use app::App;
 pub use build_errors::BuildErrors;
+pub use channel::{Events, SendError, Sender, channel};
 pub use context::{Url, Urls};
 pub use cookie::{Cookie, CookieError, Cookies, SameSite};
 pub use error::Error;

@@ -292,4 +292,15 @@ fn streams() {
     assert_eq!((sse.blocks.len(), sse.text().as_str()), (2, "data: 1\n\ndata: 2\n\n"));
     assert_eq!(sse.header("Content-Type"), Some("text/event-stream"));
     assert_eq!(TestRequest::get("/text").send(&site).header("Content-Type"), Some("text/csv"));
+    // Of HEAD nothing is asked for; the iterator is dropped all the same.
+    let alive = std::sync::Arc::new(());
+    let held = alive.clone();
+    let endless = move || {
+        let held = held.clone();
+        Stream(std::iter::repeat_with(move || -> &'static str { panic!("asked for {held:?}") }))
+    };
+    let site = App::new(()).get("/", endless).build().unwrap();
+    let before = std::sync::Arc::strong_count(&alive);
+    assert_eq!(TestRequest::new("HEAD", "/").send(&site).code(), 200);
+    assert_eq!(std::sync::Arc::strong_count(&alive), before);
 }
