@@ -46,7 +46,9 @@ pub struct File {
 }
 
 /// Opens the sibling of a file whose name has this extension in addition.
-struct Siblings(Box<dyn Fn(&str) -> Option<fs::File> + Send>);
+struct Siblings(Open);
+
+type Open = Box<dyn Fn(&str) -> Option<fs::File> + Send>;
 
 impl fmt::Debug for Siblings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

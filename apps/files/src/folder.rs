@@ -196,8 +196,8 @@ fn kind(stat: &Stat) -> FileType {
 }
 
 fn modified(stat: &Stat) -> Option<SystemTime> {
-    let (seconds, nanoseconds) = (i64::try_from(stat.st_mtime).ok()?, u32::try_from(stat.st_mtime_nsec).ok()?);
-    UNIX_EPOCH.checked_add(Duration::new(u64::try_from(seconds).ok()?, nanoseconds))
+    let (seconds, nanoseconds) = (u64::try_from(stat.st_mtime).ok()?, u32::try_from(stat.st_mtime_nsec).ok()?);
+    UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
 }
 
 /// `None` if there is nothing to be had by this path, whatever the reason.
