@@ -34,8 +34,7 @@ mod variables;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use framework_mini::{Error, IntoResponse, Response, Status};
@@ -123,12 +122,13 @@ pub fn app(config: Config) -> io::Result<impl Application + 'static> {
     }
     let document_root = config.document_root.as_ref().map(std::path::absolute).transpose()?;
     let config = Config { scripts, prefix, document_root, ..config };
-    Ok(Cgi { config, running: Arc::default() })
+    let places = Arc::new(Places { taken: Mutex::new(0), freed: Condvar::new(), max: config.max_scripts });
+    Ok(Cgi { config, places })
 }
 
 struct Cgi {
     config: Config,
-    running: Arc<AtomicUsize>,
+    places: Arc<Places>,
 }
 
 /// What a script was asked for, and what came of it.
@@ -199,12 +199,10 @@ impl Cgi {
     ) -> Result<Outcome, Failure> {
         let log = Log::new(environ.errors(), script);
         // A first look, so that nobody uploads for nothing; the place is taken when the body is there.
-        if self.running.load(Ordering::SeqCst) >= self.config.max_scripts {
-            return Err(busy().into());
-        }
+        drop(self.places.wait().ok_or_else(busy)?);
         let body = spool::spool(environ, self.config.max_body)?;
         let variables = variables::of(environ, &self.config, script, body.as_ref().map(|(_, length)| *length))?;
-        let place = Place::take(&self.running, self.config.max_scripts).ok_or_else(busy)?;
+        let place = self.places.take().ok_or_else(busy)?;
         let stdin = body.map(|(file, _)| file);
         let mut run = Run::start(&self.config, script, variables, stdin, place, log.clone())
             .map_err(|error| Error::internal(format!("{}: {error}", script.file.display())))?;
@@ -284,19 +282,37 @@ fn redirect(environ: &mut Environ<'_>, mount: &str, location: &str) -> Result<bo
     Ok(environ.mount(mount))
 }
 
-/// A place among the scripts that may run at once, free again when dropped.
-struct Place(Arc<AtomicUsize>);
+/// The scripts that may run at once.
+struct Places {
+    taken: Mutex<usize>,
+    freed: Condvar,
+    max: usize,
+}
 
-impl Place {
-    fn take(running: &Arc<AtomicUsize>, max: usize) -> Option<Self> {
-        let taken = |running: usize| (running < max).then_some(running + 1);
-        running.fetch_update(Ordering::SeqCst, Ordering::SeqCst, taken).ok()?;
-        Some(Self(Arc::clone(running)))
+/// One of the places, free again when dropped.
+struct Place(Arc<Places>);
+
+/// How long a request waits for a place: long enough for a script that has answered to end.
+const WAIT: Duration = Duration::from_millis(250);
+
+impl Places {
+    /// Waits until a place is free, not for long; gives how many are taken, if so.
+    fn wait(&self) -> Option<MutexGuard<'_, usize>> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let (taken, _) = (self.freed.wait_timeout_while(taken, WAIT, |taken| *taken >= self.max))
+            .unwrap_or_else(PoisonError::into_inner);
+        (*taken < self.max).then_some(taken)
+    }
+
+    fn take(self: &Arc<Self>) -> Option<Place> {
+        *self.wait()? += 1;
+        Some(Place(Arc::clone(self)))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.freed.notify_one();
     }
 }
