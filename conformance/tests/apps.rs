@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 
 use cgi::{
-    answers as cgi_answers, environment as cgi_environment, headers as cgi_headers, limits as cgi_limits,
-    processes as cgi_processes, redirects as cgi_redirects, samples as cgi_samples,
+    answers as cgi_answers, authenticated as cgi_authenticated, environment as cgi_environment, headers as cgi_headers,
+    limits as cgi_limits, processes as cgi_processes, redirects as cgi_redirects, samples as cgi_samples,
 };
 use conformance::fixtures::PATIENCE;
 use conformance::lint::{Lint, Party, Severity};
@@ -315,6 +315,7 @@ fn sizes(app: &App<'_>) {
 on_every_server! {
     any_app
     cgi_answers
+    cgi_authenticated
     cgi_environment
     cgi_headers
     cgi_limits

@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 use conformance::fixtures::PATIENCE;
+use framework_mini::middleware::BasicAuth;
 
 use super::support::{Answer, Ask, AskBody, Framing, Server};
 use super::{App, mounted_with};
@@ -42,7 +44,7 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
 }
 
 /// The scripts that come with it. CGI-RSP-18, CGI-RSP-21, CGI-RSP-36, CGI-METH-04, CGI-RUN-01.
-pub(super) fn samples(server: &dyn Server) {
+pub(crate) fn samples(server: &dyn Server) {
     mounted_with(server, "cgi", &[("scripts", SAMPLES)], |app| {
         let page = app.get("/");
         assert!(page.status == 200 && page.text().contains(&format!("href=\"{}/cgi-bin/hello.sh\"", app.prefix)));
@@ -74,7 +76,7 @@ pub(super) fn samples(server: &dyn Server) {
 /// CGI-RSP-11, CGI-RSP-12, CGI-RSP-13, CGI-RSP-15, CGI-RSP-16, CGI-RSP-17, CGI-RSP-21, CGI-RSP-22, CGI-RSP-23,
 /// CGI-RSP-24, CGI-RSP-25, CGI-RSP-26, CGI-RSP-27, CGI-RSP-28, CGI-RSP-29, CGI-RSP-30, CGI-RSP-31, CGI-RSP-32, CGI-RSP-33,
 /// CGI-GEN-07, H1-CODE-23.
-pub(super) fn headers(server: &dyn Server) {
+pub(crate) fn headers(server: &dyn Server) {
     scripts(server, &[], |app| {
         // The status, the fields that matter, the content.
         for (output, status, fields, content) in [
@@ -168,7 +170,7 @@ pub(super) fn headers(server: &dyn Server) {
 
 /// Bodies, ends, and what is no script. CGI-BODY-01, CGI-BODY-02, CGI-BODY-04, CGI-RUN-07, CGI-RUN-08, CGI-RUN-09,
 /// CGI-RSP-34, CGI-RSP-35, CGI-RSP-36, CGI-NPH-01, CGI-NPH-02, CGI-METH-05.
-pub(super) fn answers(server: &dyn Server) {
+pub(crate) fn answers(server: &dyn Server) {
     scripts(server, &[], |app| {
         let octets: Vec<u8> = (0..10u32 << 20).map(|n| (n * 7 % 251) as u8).collect();
         for ask in [Ask::post("/cgi-bin/echo.sh", octets.clone()), Ask::chunked("/cgi-bin/echo.sh", octets.clone())] {
@@ -225,9 +227,9 @@ pub(super) fn answers(server: &dyn Server) {
 }
 
 /// The environment: that of the request, and nothing else. CGI-RUN-02, CGI-RUN-03, CGI-RUN-04, CGI-RUN-09, CGI-RUN-10,
-/// CGI-RUN-11, CGI-NET-10, CGI-METH-07, CGI-METH-08, CGI-VAR-09, CGI-VAR-18, CGI-VAR-19, CGI-HDR-09, CGI-HDR-13,
+/// CGI-NET-10, CGI-METH-07, CGI-METH-08, CGI-VAR-09, CGI-VAR-18, CGI-VAR-19, CGI-HDR-09, CGI-HDR-13,
 /// CGI-HDR-14, CGI-GEN-06, CGI-BODY-04.
-pub(super) fn environment(server: &dyn Server) {
+pub(crate) fn environment(server: &dyn Server) {
     let documents = tempfile::tempdir().unwrap();
     let root = documents.path().to_str().unwrap();
     scripts(server, &[("documents", root)], |app| {
@@ -314,8 +316,29 @@ pub(super) fn environment(server: &dyn Server) {
     });
 }
 
+/// A layer that asks for credentials stands before the script: nothing starts without them, and the script learns who it
+/// is and not how. CGI-GEN-09, CGI-VAR-15, CGI-VAR-16.
+pub(crate) fn authenticated(server: &dyn Server) {
+    let folder = tempfile::tempdir().unwrap();
+    let cgi = ::cgi::app(::cgi::Config::new(SCRIPTS)).unwrap();
+    let check = |name: &str, password: &str| name == "ada" && password == "secret";
+    let site = server.start(Arc::new(BasicAuth::new(cgi, "scripts", check)));
+    let done = folder.path().join("done");
+    let ask = Ask::get(&format!("/cgi-bin/late.sh?{}", done.display()));
+    let refused = site.ask(&ask);
+    assert_eq!((refused.status, done.exists()), (401, false));
+    let credentials = |ask: Ask| ask.header("Authorization", "Basic YWRhOnNlY3JldA==");
+    assert_eq!(site.ask(&credentials(ask)).status, 204);
+    eventually("the script", || done.exists());
+    let seen = site.ask(&credentials(Ask::get("/cgi-bin/env.sh"))).text();
+    for line in ["REMOTE_USER=ada", "AUTH_TYPE=Basic"] {
+        assert!(seen.lines().any(|known| known == line), "{line}: {seen}");
+    }
+    assert!(!seen.contains("AUTHORIZATION"), "{seen}");
+}
+
 /// Local redirects. CGI-RSP-17, CGI-RSP-18, CGI-RSP-19, CGI-RSP-20.
-pub(super) fn redirects(server: &dyn Server) {
+pub(crate) fn redirects(server: &dyn Server) {
     let documents = tempfile::tempdir().unwrap();
     fs::write(documents.path().join("doc.txt"), "a document").unwrap();
     scripts(server, &[("documents", documents.path().to_str().unwrap()), ("max-scripts", "1")], |app| {
@@ -359,7 +382,7 @@ pub(super) fn redirects(server: &dyn Server) {
 }
 
 /// Time, space and number. CGI-RUN-06, CGI-BODY-05, H1-CODE-23.
-pub(super) fn limits(server: &dyn Server) {
+pub(crate) fn limits(server: &dyn Server) {
     scripts(server, &[("timeout", "300ms"), ("max-scripts", "1")], |app| {
         assert_eq!(app.get("/cgi-bin/silent.sh").status, 504);
         must_log_after(app, "silent.sh: it has been silent for 300ms; it is ended");
@@ -417,7 +440,7 @@ fn all_gone(pids: &str) -> bool {
 }
 
 /// The client goes: the group is ended, and reaped. CGI-RUN-05.
-pub(super) fn processes(server: &dyn Server) {
+pub(crate) fn processes(server: &dyn Server) {
     scripts(server, &[], |app| {
         for script in ["stalls", "stubborn"] {
             let note = app.folder.join(script);

@@ -34,8 +34,8 @@ fn stays_here(answer: &Answer) {
 }
 
 /// Folders, redirects, and paths that lead nowhere. H1-SEC-03, H1-CODE-06, H1-CODE-20, CGI-PATH-06, CGI-PATH-13,
-/// CGI-PATH-16, H1-METH-01, H1-METH-02, H1-METH-03, H1-METH-19, H1-ALW-01, H1-COND-01, H1-COND-02, H1-COND-04, H1-RNG-33.
-pub(super) fn paths(server: &dyn Server) {
+/// CGI-PATH-16, H1-METH-01, H1-METH-02, H1-METH-03, H1-METH-19, H1-ALW-01, H1-COND-01, H1-COND-02, H1-COND-04.
+pub(crate) fn paths(server: &dyn Server) {
     let outside = tempfile::tempdir().unwrap();
     write(&outside.path().join("secret"), "secret", 10);
     fs::create_dir(outside.path().join("folder")).unwrap();
@@ -161,7 +161,7 @@ pub(super) fn paths(server: &dyn Server) {
 /// Ranges of a file. H1-RNG-02, H1-RNG-03, H1-RNG-04, H1-RNG-05, H1-RNG-06, H1-RNG-07, H1-RNG-08, H1-RNG-09, H1-RNG-10,
 /// H1-RNG-11, H1-RNG-13, H1-RNG-16, H1-RNG-17, H1-RNG-22, H1-RNG-23, H1-RNG-24, H1-RNG-25, H1-RNG-26, H1-RNG-28,
 /// H1-RNG-30, H1-RNG-31, H1-RNG-34, H1-SEC-08, H1-REP-04.
-pub(super) fn ranges(server: &dyn Server) {
+pub(crate) fn ranges(server: &dyn Server) {
     mounted(server, "files", |app| {
         write(&app.folder.join("ten.txt"), "0123456789", 100);
         write(&app.folder.join("empty"), "", 100);
@@ -279,8 +279,8 @@ fn a_file_that_shrinks(app: &App<'_>) {
 
 /// Validators and conditions. H1-VAL-01, H1-VAL-03, H1-VAL-04, H1-VAL-06, H1-VAL-07, H1-CODE-25, H1-COND-05, H1-COND-06,
 /// H1-COND-10, H1-COND-11, H1-COND-13, H1-COND-14, H1-COND-15, H1-COND-19, H1-COND-20, H1-COND-21, H1-COND-25,
-/// H1-COND-27, H1-COND-28, H1-NOB-04, H1-RNG-06, H1-CACHE-01.
-pub(super) fn conditions(server: &dyn Server) {
+/// H1-COND-27, H1-COND-28, H1-NOB-04, H1-RNG-06.
+pub(crate) fn conditions(server: &dyn Server) {
     mounted_with(server, "files", &[("cache-control", "max-age=60")], |app| {
         write(&app.folder.join("a.txt"), "content", 100);
         let whole = app.get("/a.txt");
@@ -348,7 +348,7 @@ pub(super) fn conditions(server: &dyn Server) {
 }
 
 /// Siblings in other codings. H1-NEG-07, H1-NEG-08, H1-NEG-09, H1-VARY-01, H1-VAL-12, H1-RNG-12, H1-REP-05.
-pub(super) fn siblings(server: &dyn Server) {
+pub(crate) fn siblings(server: &dyn Server) {
     mounted(server, "files", |app| {
         for (name, content) in [
             ("a.js", "plain"),
@@ -418,7 +418,7 @@ pub(super) fn siblings(server: &dyn Server) {
 }
 
 /// Types. H1-REP-01.
-pub(super) fn types(server: &dyn Server) {
+pub(crate) fn types(server: &dyn Server) {
     mounted(server, "files", |app| {
         for (name, content, expected) in [
             ("a.html", &b"<p>"[..], "text/html; charset=utf-8"),
@@ -449,7 +449,7 @@ pub(super) fn types(server: &dyn Server) {
 }
 
 /// The listing: every name opens, whatever it is.
-pub(super) fn listing(server: &dyn Server) {
+pub(crate) fn listing(server: &dyn Server) {
     mounted(server, "files", |app| {
         let folder = app.folder.join("odd names");
         fs::create_dir_all(folder.join("sub")).unwrap();
@@ -525,7 +525,7 @@ pub(super) fn listing(server: &dyn Server) {
 }
 
 /// What the options change.
-pub(super) fn options(server: &dyn Server) {
+pub(crate) fn options(server: &dyn Server) {
     mounted_with(
         server,
         "files",
