@@ -164,7 +164,7 @@ fn table(page: &mut String, path: &Path, entries: &[&Entry], sorting: Sorting) {
     page.push_str("</tr></thead>\n<tbody>\n");
     if !path.segments.is_empty() {
         page.push_str(
-            "<tr><td class=\"name\"><a class=\"up\" href=\"../\">Parent folder</a></td><td></td><td></td></tr>\n",
+            "<tr><td class=\"name\" colspan=\"3\"><a class=\"up\" href=\"../\">Parent folder</a></td></tr>\n",
         );
     }
     for entry in entries {
