@@ -102,6 +102,7 @@ impl Run {
                     self.ending = Ending::Finish;
                     Ok(Output::End)
                 }
+                Ok(n) if n < BLOCK / 4 => Ok(Output::Block(Bytes::copy_from_slice(&block[..n]))),
                 Ok(n) => {
                     block.truncate(n);
                     Ok(Output::Block(block.into()))

@@ -198,3 +198,56 @@ fn is_text(file: &std::fs::File) -> bool {
     };
     !text.is_empty() && !text.chars().any(|c| c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\x0c' | '\x1b'))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use gateway_spec::{Field, Input, Peer, Request, ServerInfo};
+
+    use super::*;
+
+    struct Start;
+
+    impl StartResponse for Start {
+        fn start_response(
+            &mut self,
+            _: Status,
+            _: &[(&str, &str)],
+            _: Option<gateway_spec::Error>,
+        ) -> Result<&mut dyn Write, gateway_spec::Error> {
+            Ok(self)
+        }
+
+        fn writer(&mut self) -> &mut dyn Write {
+            self
+        }
+    }
+
+    impl Write for Start {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A server may send it without copying: whole, or the part that was asked for.
+    #[test]
+    fn files_are_handed_over_as_files() {
+        let app = app(Config::new(env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let (server, peer) = (ServerInfo::new("localhost", "80", "test"), Peer::unix());
+        for (range, offset, length) in [(None, 0, None), (Some("bytes=3-9"), 3, Some(7))] {
+            let headers: Vec<Field<'_>> =
+                range.iter().map(|range: &&str| Field { name: "Range", value: range.as_bytes() }).collect();
+            let mut request = Request::new(&server, &peer);
+            (request.target, request.path, request.headers) = ("/Cargo.toml", "/Cargo.toml", &headers);
+            let body = app.call(&mut Environ::new(&request, Input::empty()), &mut Start).unwrap();
+            let file = body.into_file().expect("a file");
+            let whole = file.file().metadata().unwrap().len();
+            assert_eq!((file.offset(), file.remaining()), (offset, length.unwrap_or(whole)));
+        }
+    }
+}
