@@ -141,9 +141,8 @@ def start_ours(program, root, server="mio"):
 def start_nginx(root, work, workers=1):
     port = free_port()
     config = work / "nginx.conf"
-    config.write_text(NGINX.format(work=work, port=port, root=root, workers=workers) + "")
-    if os.geteuid() == 0:
-        config.write_text("user root;\n" + config.read_text())
+    user = "user root;" if os.geteuid() == 0 else ""  # or its workers could not read the folder
+    config.write_text(user + NGINX.format(work=work, port=port, root=root, workers=workers))
     return Server("nginx", ["nginx", "-c", str(config)], port, output("nginx", "-v").split("/")[-1])
 
 

@@ -133,6 +133,8 @@ fn is_absolute(location: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// The answer in one line: the status and the fields, or where to, or `!`.
@@ -145,6 +147,25 @@ mod tests {
             }
             Ok(Reply::Redirect { location, dropped }) => format!("-> {location} -{dropped}"),
             Err(_) => "!".to_owned(),
+        }
+    }
+
+    proptest! {
+        /// Whatever a script writes: what comes of it can be sent, or is refused with a line that can be logged.
+        #[test]
+        fn nothing_gets_through(head in "((Status|Location|X-A|Content-Type|content-length)?[: ]{0,2}[ -~\\r\\x00é/#]{0,12}\\r?\\n){0,5}\\n") {
+            let end = end(head.as_bytes()).expect("an empty line");
+            match parse(&head.as_bytes()[..end]) {
+                Ok(Reply::Document(Document { status, headers })) => {
+                    prop_assert!((200..600).contains(&status.code()));
+                    let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                    prop_assert!(gateway_spec::Calls::new().start(&status, &headers, None).is_ok(), "{:?}", headers);
+                }
+                Ok(Reply::Redirect { location, .. }) => {
+                    prop_assert!(location.starts_with('/') && location.bytes().all(|b| b.is_ascii_graphic()));
+                }
+                Err(why) => prop_assert!(!why.is_empty() && !why.contains(['\n', '\r', '\0']), "{:?}", why),
+            }
         }
     }
 

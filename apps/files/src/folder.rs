@@ -64,27 +64,24 @@ impl Folder {
 
     /// Opens what a path leads to, if that is a file or a folder; nothing else is opened.
     ///
+    /// Should somebody put another thing in the place of a file at that very moment, then that is what is open, without
+    /// having waited for it: who uses the file looks what it is.
+    ///
     /// # Errors
     /// What is no matter of this path: too many open files, a broken disk.
     pub(crate) fn open(&self, path: &Path) -> io::Result<Option<Found>> {
         let relative = path.to_relative();
         absent(self.open_root().and_then(|root| {
             // Looked at before, so that a FIFO or a device is not touched.
-            let kind = kind(&self.look(&root, &relative)?);
-            if !matches!(kind, FileType::RegularFile | FileType::Directory) {
-                return Err(Errno::NOENT);
+            match kind(&self.look(&root, &relative)?) {
+                FileType::RegularFile => self.open_at(&root, &relative, READ).map(|file| Found::File(file.into())),
+                FileType::Directory => self.open_at(&root, &relative, READ | OFlags::DIRECTORY).map(Found::Folder),
+                _ => Err(Errno::NOENT),
             }
-            let opened = self.open_at(&root, &relative)?;
-            // And again, as somebody may have put another thing there.
-            Ok(match FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode) {
-                FileType::RegularFile => Found::File(opened.into()),
-                FileType::Directory => Found::Folder(opened),
-                _ => return Err(Errno::NOENT),
-            })
         }))
     }
 
-    /// What is in a folder, in no order: the files and folders that would be served.
+    /// What is in a folder, in no order: the files and folders that would be served, if they can be read.
     pub(crate) fn list(&self, folder: &OwnedFd, path: &Path) -> io::Result<Vec<Entry>> {
         let root = self.open_root()?;
         let mut entries = Vec::new();
@@ -128,13 +125,13 @@ impl Folder {
         }
     }
 
-    fn open_at(&self, root: &OwnedFd, relative: &[u8]) -> rustix::io::Result<OwnedFd> {
+    fn open_at(&self, root: &OwnedFd, relative: &[u8], how: OFlags) -> rustix::io::Result<OwnedFd> {
         match self.links {
-            Links::Everywhere => rustix::fs::openat(root, relative, READ, Mode::empty()),
-            links => match resolve::open(root, relative, READ, links) {
+            Links::Everywhere => rustix::fs::openat(root, relative, how, Mode::empty()),
+            links => match resolve::open(root, relative, how, links) {
                 Err(Errno::NOSYS | Errno::PERM) => {
                     let (parent, name) = walk(root, relative)?;
-                    rustix::fs::openat(parent, name, READ | OFlags::NOFOLLOW, Mode::empty())
+                    rustix::fs::openat(parent, name, how | OFlags::NOFOLLOW, Mode::empty())
                 }
                 other => other,
             },
