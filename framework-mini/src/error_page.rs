@@ -10,13 +10,20 @@ use crate::negotiate::prefers;
 use crate::router::{Found, Method, Pattern, Router};
 use crate::{Error, Html, IntoResponse, Request, Response};
 
+/// How the page looks, light and dark. Where a policy forbids styles, it looks plain.
+const STYLE: &str = ":root{color-scheme:light dark}\
+    body{font:1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:18vh auto 2rem;padding:0 1.25rem}\
+    h1{font-size:1.5rem;line-height:1.25;margin:0 0 .5rem}p{margin:0;opacity:.8}";
+
 /// The page as HTML, problem details (RFC 9457) or text, as the client likes it. It says nothing of what is behind.
 pub(crate) fn plain(environ: &Environ<'_>, error: &Error) -> Response {
     let status = error.status();
     let types = ["text/plain", "text/html", "application/problem+json", "application/json"];
     let response = match prefers(environ, &types) {
         Some("text/html") => Html(format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{status}</title>\n<h1>{status}</h1>\n<p>{}</p>\n</html>\n",
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{status}</title>\n\
+             <style>{STYLE}</style>\n<h1>{status}</h1>\n<p>{}</p>\n</html>\n",
             escape(error.message())
         ))
         .into_response(),
@@ -34,7 +41,7 @@ pub(crate) fn plain(environ: &Environ<'_>, error: &Error) -> Response {
     with_head_of(response, error).with_vary("Accept")
 }
 
-fn with_head_of(response: Response, error: &Error) -> Response {
+pub(crate) fn with_head_of(response: Response, error: &Error) -> Response {
     let response = response.with_status(error.status().clone());
     error.headers().fold(response, |response, (name, value)| response.with_header(name, value.to_owned()))
 }

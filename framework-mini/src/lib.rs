@@ -59,6 +59,7 @@
     allow(rustdoc::broken_intra_doc_links, reason = "the documentation is that of the default features")
 )]
 
+mod answer;
 mod app;
 mod build_errors;
 mod channel;
