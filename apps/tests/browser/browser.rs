@@ -263,6 +263,8 @@ pub(crate) mod keys {
     pub(crate) const ENTER: &str = "\u{e007}";
     pub(crate) const TAB: &str = "\u{e004}";
     pub(crate) const SPACE: &str = " ";
+    /// Held down in a text that is typed, until it comes again.
+    pub(crate) const SHIFT: &str = "\u{e008}";
 }
 
 fn text(value: Result<Value, Failure>) -> String {
