@@ -4,8 +4,11 @@
 #[path = "apps/live.rs"]
 mod live;
 mod support;
+#[path = "apps/upload.rs"]
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -19,6 +22,10 @@ use live::{
 };
 use serde_json::Value;
 use support::{Answer, Ask, Framing, Opened, Server, Site, on_every_server, on_server};
+use upload::{
+    downloads as upload_downloads, every_split as upload_every_split, expectations as upload_expectations,
+    names_are_made_safe as upload_names, refusals as upload_refusals, there_and_back as upload_there_and_back,
+};
 
 /// Runs `check` with an application at "" and at "/x/y". Whatever it does, the server keeps the contract, and every
 /// body is closed.
@@ -36,7 +43,7 @@ fn mounted_with(server: &dyn Server, name: &str, options: &[(&'static str, &str)
         let made = (entry.make)(&given).expect("an application");
         let (app, reports) = Lint::collecting(apps::mounted(prefix, made.app));
         let site = server.start(Arc::new(app));
-        check(&App { site: &*site, prefix, on_stop: Mutex::new(made.on_stop) });
+        check(&App { site: &*site, prefix, folder: folder.path(), on_stop: Mutex::new(made.on_stop) });
         drop(site);
         let findings = reports.take();
         let servers: Vec<String> = findings
@@ -53,6 +60,8 @@ fn mounted_with(server: &dyn Server, name: &str, options: &[(&'static str, &str)
 struct App<'s> {
     site: &'s dyn Site,
     prefix: &'static str,
+    /// Where all that it keeps is.
+    folder: &'s Path,
     on_stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -335,4 +344,10 @@ on_every_server! {
     live_slow
     live_streams
     stream
+    upload_downloads
+    upload_every_split
+    upload_expectations
+    upload_names
+    upload_refusals
+    upload_there_and_back
 }

@@ -2,6 +2,7 @@
 //! and how they become its configuration: `pub(crate) const ENTRY: Entry = Entry { name: …, ..PLAIN }`.
 
 mod live;
+mod upload;
 
 use crate::{Entry, Given, Made};
 
@@ -21,4 +22,5 @@ pub(crate) const ALL: &[Entry] = &[
     Entry { name: "inspect", summary: "the request as an application sees it, as page and as JSON", make: |_| Ok(Made::new(inspect::app())), ..PLAIN },
     live::ENTRY,
     Entry { name: "stream", summary: "every way a response can happen, the wrong ones too", make: |_| Ok(Made::new(stream::app())), ..PLAIN },
+    upload::ENTRY,
 ];

@@ -6,6 +6,7 @@ mod live;
 #[path = "../runner/process.rs"]
 #[allow(dead_code, reason = "the tests of the runner use more of it")]
 mod process;
+mod upload;
 mod webdriver;
 
 use process::{Runner, listed};

@@ -20,7 +20,7 @@ fn on_every_server(test: impl Fn(&str)) {
 
 #[test]
 fn it_tells_what_there_is_and_how() {
-    assert_eq!(listed("Applications:"), ["hello", "inspect", "live", "stream"]);
+    assert_eq!(listed("Applications:"), ["hello", "inspect", "live", "stream", "upload"]);
     for (args, words) in [
         (&["--help"][..], "Usage: apps [OPTIONS] APP"),
         (&["hello", "-h", "--nonsense"], "Usage: apps"),
@@ -39,7 +39,7 @@ fn a_mistake_is_one_clear_line_and_code_2() {
     let taken = taken.local_addr().expect("an address").to_string();
     for (args, words) in [
         (&[][..], "which application?"),
-        (&["inspct"], "no application \"inspct\", but there is hello, inspect, live, stream"),
+        (&["inspct"], "no application \"inspct\", but there is hello, inspect, live, stream, upload"),
         (&["hello", "--server", "apache"], "no server \"apache\", but there is mio, threaded"),
         (&["hello", "--nonsense"], "'--nonsense'"),
         (&["hello", "--max-body", "lots"], "--max-body: \"lots\" is not a size"),

@@ -47,6 +47,11 @@ impl Local {
             AskBody::None => request,
             AskBody::Block(body) => request.body(body),
             AskBody::Chunked(body) => request.reader(io::Cursor::new(body)),
+            AskBody::Pieces(body, at) => {
+                let (first, second) = (body[..at].to_vec(), body[at..].to_vec());
+                request.reader(io::Read::chain(io::Cursor::new(first), io::Cursor::new(second)))
+            }
+            AskBody::Expect(body) => request.header("Expect", "100-continue").body(body),
             AskBody::Short(mut body, missing) => {
                 let there = body.len();
                 body.resize(there + missing, b'?');
@@ -91,6 +96,7 @@ impl Connection for Local {
                 inprocess::Framing::Close => Framing::Close,
             },
             complete: response.cut.is_none() || has_all,
+            continued: response.continued,
             headers: response.headers,
         }
     }

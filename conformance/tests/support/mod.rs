@@ -146,6 +146,10 @@ pub(crate) enum AskBody {
     Block(Vec<u8>),
     /// With chunked coding, in two chunks.
     Chunked(Vec<u8>),
+    /// With chunked coding, in two chunks, of which the first has so many bytes.
+    Pieces(Vec<u8>, usize),
+    /// With `Content-Length` and `Expect: 100-continue`; nothing is sent before the server says so.
+    Expect(Vec<u8>),
     /// With a `Content-Length` that is this much longer; then the client has finished.
     Short(Vec<u8>, usize),
 }
@@ -192,6 +196,8 @@ pub(crate) struct Answer {
     pub(crate) framing: Framing,
     /// Whether the client can tell that it has all of it.
     pub(crate) complete: bool,
+    /// Whether the server said 100 before.
+    pub(crate) continued: bool,
 }
 
 /// How the end of the content was told.

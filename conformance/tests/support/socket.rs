@@ -105,8 +105,9 @@ impl Octets for Watched<'_> {
 }
 
 impl Wire {
-    /// Sends a request; a server that has closed meanwhile shows when it is read from.
-    fn send(&mut self, ask: &Ask) {
+    /// Sends a request; a server that has closed meanwhile shows when it is read from. Gives what is to be sent when the
+    /// server says 100.
+    fn send(&mut self, ask: &Ask) -> Option<Vec<u8>> {
         let version = if ask.http10 { "1.0" } else { "1.1" };
         let mut octets = format!("{} {} HTTP/{version}\r\n", ask.method, ask.target);
         if !ask.http10 && !ask.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -116,6 +117,7 @@ impl Wire {
             octets += &format!("{name}: {value}\r\n");
         }
         let mut octets = octets.into_bytes();
+        let mut later = None;
         match &ask.body {
             AskBody::None => octets.extend_from_slice(b"\r\n"),
             AskBody::Block(body) => {
@@ -126,9 +128,15 @@ impl Wire {
                 octets.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len() + missing).as_bytes());
                 octets.extend_from_slice(body);
             }
-            AskBody::Chunked(body) => {
+            AskBody::Expect(body) => {
+                let head = format!("Expect: 100-continue\r\nContent-Length: {}\r\n\r\n", body.len());
+                octets.extend_from_slice(head.as_bytes());
+                later = Some(body.clone());
+            }
+            AskBody::Chunked(body) | AskBody::Pieces(body, _) => {
                 octets.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
-                let (first, second) = body.split_at(body.len() / 2);
+                let at = if let AskBody::Pieces(_, at) = ask.body { at } else { body.len() / 2 };
+                let (first, second) = body.split_at(at);
                 for chunk in [first, second].into_iter().filter(|chunk| !chunk.is_empty()) {
                     octets.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
                     octets.extend_from_slice(chunk);
@@ -153,12 +161,14 @@ impl Wire {
         } else {
             write();
         }
+        later
     }
 }
 
 impl Connection for Wire {
     fn ask_watched(&mut self, ask: &Ask, watch: &mut (dyn FnMut(&[u8]) + Send)) -> Answer {
-        self.send(ask);
+        let mut later = self.send(ask);
+        let mut continued = false;
         let to = match ask.method.as_str() {
             "HEAD" => To::Head,
             "CONNECT" => To::Connect,
@@ -167,7 +177,12 @@ impl Connection for Wire {
         let mut octets = Watched { wire: self, seen: Vec::new(), watch };
         let reply = loop {
             match Reply::read(&mut octets, to) {
-                Outcome::Reply(reply) if reply.status < 200 => {}
+                Outcome::Reply(reply) if reply.status < 200 => {
+                    continued |= reply.status == 100;
+                    let body = later.take().unwrap_or_default();
+                    // A server that has closed meanwhile shows when it is read from.
+                    let _ = octets.wire.stream.write_all(&body);
+                }
                 Outcome::Reply(reply) => break *reply,
                 Outcome::Nothing(Ending::Silence) => panic!("no answer to {ask:?}"),
                 Outcome::Nothing(_) => return Answer::default(),
@@ -190,6 +205,7 @@ impl Connection for Wire {
                 Some(Told::Close) => Framing::Close,
             },
             complete: reply.complete,
+            continued,
         }
     }
 
