@@ -1,6 +1,5 @@
 //! `upload`: where, how much.
 
-use super::PLAIN;
 use crate::values::size;
 use crate::{Entry, Given, Made, Opt};
 
@@ -17,7 +16,6 @@ pub(crate) const ENTRY: Entry = Entry {
     defaults: &[("max-body", "16TiB"), ("max-linger", "64MiB"), ("linger-timeout", "5s")],
     make,
     within: |folder| Given::default().with("folder", folder.join("uploads")),
-    ..PLAIN
 };
 
 fn make(given: &Given) -> Result<Made, String> {
