@@ -57,7 +57,7 @@ fn head(reader: &mut impl BufRead) -> (u16, Option<u64>) {
         line.clear();
         reader.read_line(&mut line).expect("a line");
         match line.trim_end().split_once([' ', ':']) {
-            Some((version, rest)) if version == "HTTP/1.1" => status = rest[..3].parse().expect("a status"),
+            Some(("HTTP/1.1", rest)) => status = rest[..3].parse().expect("a status"),
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse().ok(),
             Some(_) => {}
             None => return (status, length),
