@@ -13,6 +13,9 @@ use crate::webdriver::{Failure, Session};
 /// How long a page may take for anything. Nothing needs a part of it; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a browser is started that does not come up.
+const ATTEMPTS: u32 = 3;
+
 /// Where programs are looked for when the search path has none.
 const FOLDERS: &str = "/usr/bin:/usr/local/bin:/snap/bin";
 
@@ -60,25 +63,15 @@ impl Browser {
             return None;
         };
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let profile = Folder::new("profile");
-        let allowed = if scripts { 1 } else { 2 };
-        let capabilities = json!({
-            "goog:chromeOptions": {
-                "binary": chromium,
-                "args": [
-                    // As root, in containers, and on a machine without a network.
-                    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
-                    "--no-first-run", "--disable-background-networking", "--disable-component-update",
-                    "--disable-sync", "--no-proxy-server", "--window-size=1200,900",
-                    format!("--user-data-dir={}", profile.0.display()),
-                ],
-                "prefs": { "profile.managed_default_content_settings.javascript": allowed },
-            },
-            "goog:loggingPrefs": { "browser": "ALL" },
-            "timeouts": { "pageLoad": PATIENCE.as_millis() as u64, "script": PATIENCE.as_millis() as u64 },
-        });
-        let session = Session::start(&driver, &capabilities);
-        Some(Self { session, _profile: profile, _turn: turn })
+        for attempt in 1.. {
+            // A new one each time: what is left of an attempt may hold the last one.
+            let profile = Folder::new("profile");
+            match Session::start(&driver, &capabilities(&chromium, &profile, scripts)) {
+                Ok(session) => return Some(Self { session, _profile: profile, _turn: turn }),
+                Err(failure) => assert!(attempt < ATTEMPTS, "no browser after {attempt} attempts: {failure:?}"),
+            }
+        }
+        None
     }
 
     /// Opens a page and waits until it is loaded.
@@ -255,6 +248,27 @@ impl Browser {
             body.and_then(|body| self.session.get(&format!("element/{}/text", body[ELEMENT].as_str().unwrap_or(""))));
         format!("At {:?}: {}; console: {:?}", self.session.get("url"), text.unwrap_or_default(), self.console())
     }
+}
+
+/// How the browser is started.
+fn capabilities(chromium: &str, profile: &Folder, scripts: bool) -> Value {
+    let allowed = if scripts { 1 } else { 2 };
+    let patience = PATIENCE.as_millis() as u64;
+    json!({
+        "goog:chromeOptions": {
+            "binary": chromium,
+            "args": [
+                // As root, in containers, and on a machine without a network.
+                "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-quic",
+                "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                "--disable-sync", "--no-proxy-server", "--window-size=1200,900",
+                format!("--user-data-dir={}", profile.0.display()),
+            ],
+            "prefs": { "profile.managed_default_content_settings.javascript": allowed },
+        },
+        "goog:loggingPrefs": { "browser": "ALL" },
+        "timeouts": { "pageLoad": patience, "script": patience },
+    })
 }
 
 /// Keys that are no characters (WebDriver, section 17.4.2).

@@ -37,7 +37,10 @@ pub(crate) struct Session {
 
 impl Session {
     /// Starts both.
-    pub(crate) fn start(program: &str, capabilities: &Value) -> Self {
+    ///
+    /// # Errors
+    /// If the browser does not start, as happens on a machine that is very busy: another attempt may go well.
+    pub(crate) fn start(program: &str, capabilities: &Value) -> Result<Self, Failure> {
         let mut driver = Command::new(program)
             .arg("--port=0")
             .stdin(Stdio::null())
@@ -60,9 +63,9 @@ impl Session {
         let mut session = Self { driver, port: 0, id: String::new() };
         session.port = port.recv_timeout(PATIENCE).expect("chromedriver says where it listens");
         let wanted = json!({ "capabilities": { "alwaysMatch": capabilities } });
-        let made = session.send("POST", "/session", &wanted).expect("a browser");
+        let made = session.send("POST", "/session", &wanted)?;
         session.id = made["sessionId"].as_str().expect("an id").to_owned();
-        session
+        Ok(session)
     }
 
     /// A command of the session that is given something.

@@ -61,6 +61,7 @@ impl Runner {
     }
 
     /// The number of the process.
+    #[allow(dead_code, reason = "the tests of memory use it")]
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
