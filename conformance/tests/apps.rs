@@ -5,13 +5,18 @@
 mod cgi;
 #[path = "apps/files.rs"]
 mod files;
+#[path = "apps/live.rs"]
+mod live;
 mod support;
+#[path = "apps/upload.rs"]
+mod upload;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use cgi::{
     answers as cgi_answers, authenticated as cgi_authenticated, environment as cgi_environment, headers as cgi_headers,
@@ -23,8 +28,16 @@ use files::{
     conditions as files_conditions, listing as files_listing, options as files_options, paths as files_paths,
     ranges as files_ranges, siblings as files_siblings, types as files_types,
 };
+use live::{
+    clock as live_clock, limits as live_limits, replay as live_replay, say as live_say, slow as live_slow,
+    streams as live_streams,
+};
 use serde_json::Value;
-use support::{Answer, Ask, Framing, Server, Site, on_every_server, on_server};
+use support::{Answer, Ask, Framing, Opened, Server, Site, on_every_server, on_server};
+use upload::{
+    downloads as upload_downloads, every_split as upload_every_split, expectations as upload_expectations,
+    names_are_made_safe as upload_names, refusals as upload_refusals, there_and_back as upload_there_and_back,
+};
 
 /// Runs `check` with an application at "" and at "/x/y". Whatever it does, the server keeps the contract, and every
 /// body is closed.
@@ -42,7 +55,7 @@ fn mounted_with(server: &dyn Server, name: &str, options: &[(&'static str, &str)
         let made = (entry.make)(&given).expect("an application");
         let (app, reports) = Lint::collecting(apps::mounted(prefix, made.app));
         let site = server.start(Arc::new(app));
-        check(&App { site: &*site, prefix, folder: folder.path() });
+        check(&App { site: &*site, prefix, folder: folder.path(), on_stop: Mutex::new(made.on_stop) });
         drop(site);
         let findings = reports.take();
         let servers: Vec<String> = findings
@@ -61,6 +74,7 @@ struct App<'s> {
     prefix: &'static str,
     /// Where all that it keeps is.
     folder: &'s Path,
+    on_stop: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl App<'_> {
@@ -78,6 +92,26 @@ impl App<'_> {
 
     fn head(&self, target: &str) -> Answer {
         self.ask(&Ask::new("HEAD", target))
+    }
+
+    /// Begins to read a response.
+    fn open(&self, ask: &Ask) -> Box<dyn Opened> {
+        self.site.connect().open(&self.at(ask))
+    }
+
+    /// What the runner does when the server begins to stop.
+    fn stop(&self) {
+        self.on_stop.lock().unwrap().take().expect("it has something to stop")();
+    }
+}
+
+/// Waits until something holds.
+#[track_caller]
+fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}: never came");
+        thread::sleep(Duration::from_millis(2));
     }
 }
 
@@ -331,5 +365,17 @@ on_every_server! {
     files_types
     hello
     inspect
+    live_clock
+    live_limits
+    live_replay
+    live_say
+    live_slow
+    live_streams
     stream
+    upload_downloads
+    upload_every_split
+    upload_expectations
+    upload_names
+    upload_refusals
+    upload_there_and_back
 }

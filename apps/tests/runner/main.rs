@@ -260,6 +260,21 @@ fn a_signal_finishes_what_is_in_flight() {
     });
 }
 
+/// Streams without an end do not hold a server that is told to stop.
+#[test]
+fn a_signal_ends_streams() {
+    on_every_server(|server| {
+        let runner = Runner::start(&["live", "-s", server, "-b", "127.0.0.1:0"]);
+        let mut listener = runner.connect();
+        listener.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+        listener.read_until(b"connected\nretry: 2000\n\n\r\n");
+        runner.signal(Signal::TERM);
+        let rest = listener.rest();
+        assert!(rest.ends_with("0\r\n\r\n"), "whole: {rest:?}");
+        assert_eq!(runner.end().code, Some(0));
+    });
+}
+
 #[test]
 fn a_second_signal_stops_now() {
     on_every_server(|server| {

@@ -60,6 +60,12 @@ impl Runner {
         Self { child, said, greeting }
     }
 
+    /// The number of the process.
+    #[allow(dead_code, reason = "the tests of memory use it")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The address of the URL.
     pub(crate) fn address(&self) -> SocketAddr {
         let url = self.greeting.split("http://").nth(1).expect("a URL");
