@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::fmt::Write;
 
+use apps::values::{count, duration, size};
+use apps::{Entry, Opt};
 use lexopt::{Arg, Parser, ValueExt};
 
 use crate::access_log::Format;
 use crate::servers;
-use crate::settings::{Settings, count, duration, lint, prefix, scheme, size};
+use crate::settings::{Settings, lint, prefix, scheme};
 
 /// What the runner was asked to do.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ struct Flag {
 #[rustfmt::skip] // one line each, as a table
 const FLAGS: &[(&str, &[Flag])] = &[
     ("Options", &[
-        Flag { short: Some('s'), long: "server", value: "NAME", default: "threaded", help: "the server; --list shows all", set: |s, v| put(&mut s.server, Ok(v.into())) },
+        Flag { short: Some('s'), long: "server", value: "NAME", default: "mio", help: "the server; --list shows all", set: |s, v| put(&mut s.server, Ok(v.into())) },
         Flag { short: Some('b'), long: "bind", value: "ADDRESS", default: "127.0.0.1:8000", help: "HOST:PORT, [IPV6]:PORT (port 0: any free one) or unix:/PATH", set: |s, v| put(&mut s.bind, Ok(v.into())) },
         Flag { short: Some('t'), long: "threads", value: "N", default: "", help: "threads that serve: event loops, or of threaded the most there may be", set: |s, v| put(&mut s.threads, threads(v)) },
         Flag { short: Some('m'), long: "mount", value: "PREFIX", default: "/", help: "the path below which the application is", set: |s, v| put(&mut s.mount, prefix(v)) },
@@ -50,6 +52,9 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag { short: None, long: "max-pending", value: "N", default: "128", help: "connections that wait when all are busy, else 503", set: |s, v| put(&mut s.config.max_pending, count(v)) },
         Flag { short: None, long: "max-requests-per-connection", value: "N", default: "", help: "then it is closed [no limit]", set: |s, v| put(&mut s.config.max_requests_per_connection, count(v)) },
         Flag { short: None, long: "max-body", value: "SIZE", default: "16MiB", help: "longest request body, else 413", set: |s, v| put(&mut s.config.max_body, size(v)) },
+        Flag { short: None, long: "max-chunk-extensions", value: "SIZE", default: "16KiB", help: "of all chunks of a body together, else 400", set: |s, v| put(&mut s.config.max_chunk_extensions, size(v)) },
+        Flag { short: None, long: "max-drain", value: "SIZE", default: "64KiB", help: "that is read of a body that nobody wanted, to keep the connection", set: |s, v| put(&mut s.config.max_drain, size(v)) },
+        Flag { short: None, long: "max-linger", value: "SIZE", default: "1MiB", help: "that is read from a client that was refused", set: |s, v| put(&mut s.config.max_linger, size(v)) },
         Flag { short: None, long: "max-head", value: "SIZE", default: "32KiB", help: "longest request head, else 431", set: |s, v| put(&mut s.config.max_head, size(v)) },
         Flag { short: None, long: "max-request-line", value: "SIZE", default: "8KiB", help: "longest request line, else 414", set: |s, v| put(&mut s.config.max_request_line, size(v)) },
         Flag { short: None, long: "max-headers", value: "N", default: "100", help: "most field lines of a request, else 431", set: |s, v| put(&mut s.config.max_headers, count(v)) },
@@ -80,25 +85,66 @@ pub(crate) fn parse(
     let mut settings = Settings::default();
     let mut app = None;
     let mut given: Vec<(&Flag, String)> = Vec::new();
+    let mut help = false;
     let mut parser = Parser::from_args(args);
     while let Some(arg) = parser.next().map_err(|error| hint(error.to_string()))? {
         match arg {
-            Arg::Short('h') | Arg::Long("help") => return Ok(Wish::Print(help())),
+            Arg::Short('h') | Arg::Long("help") => {
+                help = true;
+                break;
+            }
             Arg::Short('l') | Arg::Long("list") => return Ok(Wish::Print(list())),
             Arg::Short('V') | Arg::Long("version") => {
                 return Ok(Wish::Print(concat!("apps ", env!("CARGO_PKG_VERSION"), "\n").to_owned()));
             }
             Arg::Value(name) if app.is_none() => app = Some(text("APP", name)?),
-            Arg::Value(more) => return Err(hint(format!("one application at a time: what is {more:?}?"))),
+            Arg::Value(value) => {
+                let alone = options(app.as_deref()).iter().find(|option| option.positional);
+                match alone.filter(|option| settings.given.raw(option.name).is_none()) {
+                    Some(option) => settings.given.put(option.name, value),
+                    None => return Err(hint(format!("one application at a time: what is {value:?}?"))),
+                }
+            }
             ref option @ (Arg::Short(_) | Arg::Long(_)) => {
                 let flag = flags().find(|flag| match *option {
                     Arg::Short(short) => flag.short == Some(short),
                     Arg::Long(long) => flag.long == long,
                     Arg::Value(_) => false,
                 });
-                let Some(flag) = flag else { return Err(hint(arg.unexpected().to_string())) };
-                let value = parser.value().map_err(|error| hint(error.to_string()))?;
-                given.push((flag, text(flag.long, value)?));
+                if let Some(flag) = flag {
+                    let value = parser.value().map_err(|error| hint(error.to_string()))?;
+                    given.push((flag, text(flag.long, value)?));
+                    continue;
+                }
+                let own = options(app.as_deref()).iter().find(|own| *option == Arg::Long(own.name));
+                let Some(own) = own else { return Err(unexpected(app.as_deref(), arg)) };
+                let value = match own.value {
+                    "" => parser.optional_value().unwrap_or_else(|| "yes".into()),
+                    _ => parser.value().map_err(|error| hint(error.to_string()))?,
+                };
+                settings.given.put(own.name, value);
+            }
+        }
+    }
+    let app = match (app, env("GATEWAY_APP")) {
+        (Some(app), _) => Some(app),
+        (None, Some(app)) => Some(text("GATEWAY_APP", app)?),
+        (None, None) => None,
+    };
+    if help {
+        return Ok(Wish::Print(app.as_deref().and_then(apps::find).map_or_else(self::help, help_of)));
+    }
+    let app = app.ok_or_else(|| hint("which application?".to_owned()))?;
+    if let Some(entry) = apps::find(&app) {
+        for (name, value) in entry.defaults {
+            let flag = flags().find(|flag| flag.long == *name);
+            flag.map_or(Ok(()), |flag| (flag.set)(&mut settings, value))?;
+        }
+        for option in
+            entry.options.iter().filter(|option| settings.given.raw(option.name).is_none()).collect::<Vec<_>>()
+        {
+            if let Some(value) = env(&own_variable(&app, option)) {
+                settings.given.put(option.name, value);
             }
         }
     }
@@ -111,13 +157,22 @@ pub(crate) fn parse(
     for (flag, value) in given {
         (flag.set)(&mut settings, &value).map_err(|why| format!("--{}: {why}", flag.long))?;
     }
-    let app = match (app, env("GATEWAY_APP")) {
-        (Some(app), _) => app,
-        (None, Some(app)) => text("GATEWAY_APP", app)?,
-        (None, None) => return Err(hint("which application?".to_owned())),
-    };
     settings.app = app;
     Ok(Wish::Serve(Box::new(settings)))
+}
+
+/// The options of an application, if it has any.
+fn options(app: Option<&str>) -> &'static [Opt] {
+    app.and_then(apps::find).map_or(&[], |entry| entry.options)
+}
+
+/// An option that nobody knows, at least not where it stands.
+fn unexpected(app: Option<&str>, arg: Arg<'_>) -> String {
+    let owner = apps::all().iter().find(|entry| entry.options.iter().any(|own| arg == Arg::Long(own.name)));
+    match owner {
+        Some(entry) if app.is_none() => hint(format!("options of {} come after its name", entry.name)),
+        _ => hint(arg.unexpected().to_string()),
+    }
 }
 
 fn flags() -> impl Iterator<Item = &'static Flag> {
@@ -144,6 +199,10 @@ fn variable(long: &str) -> String {
     format!("GATEWAY_{}", long.to_ascii_uppercase().replace('-', "_"))
 }
 
+fn own_variable(app: &str, option: &Opt) -> String {
+    variable(&format!("{app}-{}", option.name))
+}
+
 fn hint(error: String) -> String {
     format!("{error} (--help tells how, --list what there is)")
 }
@@ -156,18 +215,52 @@ fn help() -> String {
         let _ = write!(help, "\n{title}:\n"); // a String takes everything
         for Flag { short, long, value, default, help: text, .. } in *flags {
             let short = short.map_or_else(|| "    ".to_owned(), |short| format!("-{short}, "));
-            let flag = format!("{short}--{long} {value}");
-            let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
-            let gap = if flag.len() > 30 { format!("\n{:32}", "") } else { String::new() };
-            let _ = writeln!(help, "  {flag:30}{gap} {text}{default}");
+            line(&mut help, &format!("{short}--{long} {value}"), text, default);
         }
     }
     help.push_str(
         "\nIn brackets is the default. Each option can be given as a variable too: --max-body as\n\
          GATEWAY_MAX_BODY, APP as GATEWAY_APP; the option goes over the variable.\n\
          Sizes: 1000, 64KiB, 16M. Times: 30s, 500ms, 2m.\n\
+         Applications have options of their own: apps APP --help.\n\
          SIGTERM and SIGINT finish what is in flight; a second one stops now.\n",
     );
+    help
+}
+
+/// One option in a help.
+fn line(help: &mut String, flag: &str, text: &str, default: &str) {
+    let default = if default.is_empty() { String::new() } else { format!(" [{default}]") };
+    let gap = if flag.len() > 30 { format!("\n{:32}", "") } else { String::new() };
+    let _ = writeln!(help, "  {flag:30}{gap} {text}{default}");
+}
+
+/// The help of one application.
+fn help_of(entry: &Entry) -> String {
+    let Entry { name, summary, options, defaults, .. } = entry;
+    let alone = options.iter().find(|option| option.positional).map_or(String::new(), |o| format!(" [{}]", o.value));
+    let mut help = format!("{name}: {summary}.\n\nUsage: apps {name} [OPTIONS]{alone}\n");
+    if !options.is_empty() {
+        help.push_str("\nOptions of its own:\n");
+        for Opt { name, value, default, help: text, positional } in *options {
+            let flag = format!("    --{name} {value}");
+            line(&mut help, flag.trim_end(), text, default);
+            if *positional {
+                let _ = writeln!(help, "{:33}{value} alone does too, without --{name}", "");
+            }
+        }
+        let _ = writeln!(
+            help,
+            "\nIn brackets is the default. Each can be given as a variable too: --{} as {}.",
+            options[0].name,
+            own_variable(name, &options[0]),
+        );
+    }
+    if !defaults.is_empty() {
+        let defaults: Vec<_> = defaults.iter().map(|(name, value)| format!("--{name} {value}")).collect();
+        let _ = writeln!(help, "\nUnless told otherwise, it runs with {}.", defaults.join(" "));
+    }
+    let _ = writeln!(help, "\nWhere it listens, what server it runs on, limits and logs: apps --help.");
     help
 }
 
@@ -240,11 +333,29 @@ mod tests {
 
     #[test]
     fn help_names_every_option_in_lines_that_fit() {
-        let help = read("hello --help", &[("GATEWAY_BIND", "")]).unwrap_err();
+        let help = read("--help", &[("GATEWAY_BIND", "")]).unwrap_err();
         for flag in flags() {
             assert!(help.contains(&format!("--{} {}", flag.long, flag.value)), "{}", flag.long);
         }
         assert!(help.lines().all(|line| line.len() <= 110), "{help}");
+    }
+
+    #[test]
+    fn each_application_has_a_help_of_its_own() {
+        for entry in apps::all() {
+            let help = read(&format!("{} -b x --help", entry.name), &[]).unwrap_err();
+            assert!(help.starts_with(&format!("{}: {}.\n", entry.name, entry.summary)), "{help}");
+            assert_eq!(read("-h", &[("GATEWAY_APP", entry.name)]).unwrap_err(), help);
+            for option in entry.options {
+                assert!(help.contains(&format!("--{} {}", option.name, option.value)), "{help}");
+                assert!(flags().all(|flag| flag.long != option.name), "--{} is the runner's", option.name);
+            }
+            for (name, value) in entry.defaults {
+                let flag = flags().find(|flag| flag.long == *name).unwrap_or_else(|| panic!("--{name} is no option"));
+                (flag.set)(&mut Settings::default(), value).unwrap();
+            }
+            assert!(help.lines().all(|line| line.len() <= 110), "{help}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! ```
 //! let entry = apps::find("hello").unwrap();
-//! let mounted = apps::mounted("/x/y", (entry.make)());
+//! let made = (entry.make)(&apps::Given::default()).unwrap();
+//! let mounted = apps::mounted("/x/y", made.app);
 //! ```
 //!
 //! It needs no runner to serve an application: a `main` of one line does, and another server is another word.
@@ -13,12 +14,12 @@
 //! }
 //! ```
 
+mod entries;
+mod entry;
 mod mount;
+pub mod values;
 
-use std::sync::Arc;
-
-use gateway_spec::Application;
-
+pub use entry::{Entry, Given, Made, Opt};
 pub use mount::{Mount, mounted};
 
 /// The README's code is compiled and run.
@@ -26,34 +27,16 @@ pub use mount::{Mount, mounted};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// An application by its name.
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    /// The name, also of its crate and folder.
-    pub name: &'static str,
-    /// What it is, in one line.
-    pub summary: &'static str,
-    /// A new one, with state of its own.
-    pub make: fn() -> Arc<dyn Application>,
-}
-
-#[rustfmt::skip] // one line each, as a table
-const ALL: &[Entry] = &[
-    Entry { name: "hello", summary: "the contract in three forms: a function, a closure, a struct", make: || Arc::new(hello::forms()) },
-    Entry { name: "inspect", summary: "the request as an application sees it, as page and as JSON", make: || Arc::new(inspect::app()) },
-    Entry { name: "stream", summary: "every way a response can happen, the wrong ones too", make: || Arc::new(stream::app()) },
-];
-
 /// All applications.
 #[must_use]
 pub const fn all() -> &'static [Entry] {
-    ALL
+    entries::ALL
 }
 
 /// The application of a name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Entry> {
-    ALL.iter().find(|entry| entry.name == name)
+    all().iter().find(|entry| entry.name == name)
 }
 
 #[cfg(test)]
@@ -66,6 +49,18 @@ mod tests {
             assert_eq!(find(entry.name).map(|found| found.summary), Some(entry.summary));
             assert!(all()[..i].iter().all(|other| other.name != entry.name), "{}", entry.name);
             assert!(entry.summary.len() <= 66 && !entry.summary.contains('\n'), "{}", entry.summary);
+        }
+    }
+
+    #[test]
+    fn at_most_one_option_stands_alone() {
+        for entry in all() {
+            let alone = entry.options.iter().filter(|option| option.positional);
+            assert!(
+                alone.clone().count() <= 1 && alone.clone().all(|option| !option.value.is_empty()),
+                "{}",
+                entry.name
+            );
         }
     }
 }

@@ -49,10 +49,12 @@ fn serve(settings: &Settings) -> Result<ExitCode, String> {
         unknown("server", settings.server.as_deref().unwrap_or_default(), names)
     })?;
     let mount = settings.mount.as_deref().unwrap_or_default();
+    let made = (app.make)(&settings.given)?;
     let bound = (server.bind)(settings).map_err(|error| error.to_string())?;
     let cut = signals::watch(bound.shutdown, bound.stop).map_err(|error| format!("cannot watch signals: {error}"))?;
     say(&format!("{} on {}", app.name, place(server, &bound.address, mount)));
-    let mut application = (app.make)();
+    made.notes.iter().for_each(|note| say(note));
+    let mut application = made.app;
     if !mount.is_empty() {
         application = Arc::new(apps::mounted(mount, application));
     }

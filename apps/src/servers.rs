@@ -41,9 +41,10 @@ macro_rules! shared_settings {
         $macro! {
             $arguments
             server_name server_port server_header url_scheme
-            max_request_line max_head max_headers max_body max_requests_per_connection max_connections max_pending
+            max_request_line max_head max_headers max_body max_chunk_extensions max_drain
+            max_requests_per_connection max_connections max_pending
             pending_timeout head_timeout keep_alive_timeout body_timeout min_body_rate rate_grace write_timeout
-            linger_timeout shutdown_timeout app_deadline
+            linger_timeout max_linger shutdown_timeout app_deadline
         }
     };
 }

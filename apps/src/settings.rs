@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
+use apps::Given;
 use conformance::lint::Severity;
 use gateway_spec::Scheme;
 
 use crate::access_log::Format;
 
-/// The longest time that can be set: what is longer was not meant.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
-
 /// Everything that can be set; `None` leaves the choice to the server.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) app: String,
+    /// The application's own options.
+    pub(crate) given: Given,
     pub(crate) server: Option<String>,
     pub(crate) bind: Option<String>,
     pub(crate) mount: Option<String>,
@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) max_head: Option<usize>,
     pub(crate) max_headers: Option<usize>,
     pub(crate) max_body: Option<u64>,
+    pub(crate) max_chunk_extensions: Option<usize>,
+    pub(crate) max_drain: Option<u64>,
     pub(crate) max_requests_per_connection: Option<u64>,
     pub(crate) max_connections: Option<usize>,
     pub(crate) max_pending: Option<usize>,
@@ -45,6 +47,7 @@ pub(crate) struct Config {
     pub(crate) rate_grace: Option<Duration>,
     pub(crate) write_timeout: Option<Duration>,
     pub(crate) linger_timeout: Option<Duration>,
+    pub(crate) max_linger: Option<u64>,
     pub(crate) shutdown_timeout: Option<Duration>,
     pub(crate) app_deadline: Option<Duration>,
 }
@@ -57,52 +60,6 @@ pub(crate) fn lint(text: &str) -> Result<Option<Severity>, String> {
         "warnings" => Ok(Some(Severity::Warning)),
         "remarks" => Ok(Some(Severity::Remark)),
         _ => Err(format!("{text:?} is not errors, warnings, remarks or none")),
-    }
-}
-
-/// A whole number.
-pub(crate) fn count<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
-    let number = gateway_spec::digits(text.as_bytes()).and_then(|number| number.try_into().ok());
-    number.ok_or_else(|| format!("{text:?} is not a number"))
-}
-
-/// A number of bytes: `1000`, `64KiB`, `16M`, `2GB`. Without a `B`, or with `iB`, the units are powers of 1,024.
-pub(crate) fn size<T: TryFrom<u64>>(text: &str) -> Result<T, String> {
-    let (number, unit) = split(text);
-    let factor: Option<u64> = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => Some(1),
-        "k" | "kib" => Some(1 << 10),
-        "m" | "mib" => Some(1 << 20),
-        "g" | "gib" => Some(1 << 30),
-        "t" | "tib" => Some(1 << 40),
-        "kb" => Some(1000),
-        "mb" => Some(1_000_000),
-        "gb" => Some(1_000_000_000),
-        "tb" => Some(1_000_000_000_000),
-        _ => None,
-    };
-    let bytes = gateway_spec::digits(number.as_bytes()).zip(factor).and_then(|(n, factor)| n.checked_mul(factor));
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-    bytes.ok_or_else(|| format!("{text:?} is not a size; write 1000, 64KiB or 16M"))
-}
-
-/// A time: `30s`, `1.5s`, `500ms`, `2m`, `1h`; a number alone is in seconds.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = split(text);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => f64::NAN,
-    };
-    // The number is of digits and points only, so this is never `inf` or `1e99`.
-    let seconds = number.parse::<f64>().unwrap_or(f64::NAN) * seconds;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(Duration::ZERO) => Err(format!("{text:?} leaves no time at all")),
-        Ok(duration) if duration <= LONGEST => Ok(duration),
-        Ok(_) => Err(format!("{text:?} is longer than a year")),
-        Err(_) => Err(format!("{text:?} is not a time; write 30s, 500ms, 2m or 1h")),
     }
 }
 
@@ -124,56 +81,9 @@ pub(crate) fn scheme(text: &str) -> Result<Scheme, String> {
     }
 }
 
-/// The digits and points at the beginning, and the rest.
-fn split(text: &str) -> (&str, &str) {
-    text.split_at(text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_what_people_write() {
-        for (text, bytes) in [
-            ("0", 0),
-            ("1000", 1000),
-            ("1000B", 1000),
-            ("64k", 65536),
-            ("64KiB", 65536),
-            ("64KB", 64000),
-            ("16M", 16 << 20),
-            ("2GB", 2_000_000_000),
-            ("1tib", 1 << 40),
-        ] {
-            assert_eq!(size::<u64>(text), Ok(bytes), "{text}");
-        }
-        for bad in ["", "k", "-1", "+1", "1.5M", "1 k", "1kk", "18446744073709551616", "16777216T", "1e3"] {
-            assert!(size::<u64>(bad).is_err_and(|error| error.contains("not a size")), "{bad}");
-        }
-        assert!(size::<u8>("256").is_err());
-    }
-
-    #[test]
-    fn times_are_what_people_write() {
-        for (text, milliseconds) in [
-            ("30", 30_000),
-            ("30s", 30_000),
-            ("1.5s", 1500),
-            ("500ms", 500),
-            ("2m", 120_000),
-            ("2min", 120_000),
-            ("1h", 3_600_000),
-            (".5", 500),
-        ] {
-            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for bad in ["", "s", "-1s", "1..5s", "1,5s", "1 s", "1d", "inf", "NaN", "1e3", "."] {
-            assert!(duration(bad).is_err_and(|error| error.contains("not a time")), "{bad}");
-        }
-        assert!(duration("0s").is_err_and(|error| error.contains("no time")));
-        assert!(duration("99999h").is_err_and(|error| error.contains("year")));
-    }
 
     #[test]
     fn prefixes_begin_with_a_slash_and_do_not_end_with_one() {

@@ -18,7 +18,9 @@ use support::{Answer, Ask, Framing, Server, Site, on_every_server, on_server};
 fn mounted(server: &dyn Server, name: &str, check: impl Fn(&App<'_>)) {
     for prefix in ["", "/x/y"] {
         let entry = apps::find(name).expect(name);
-        let (app, reports) = Lint::collecting(apps::mounted(prefix, (entry.make)()));
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = (entry.make)(&(entry.within)(folder.path())).expect("an application");
+        let (app, reports) = Lint::collecting(apps::mounted(prefix, made.app));
         let site = server.start(Arc::new(app));
         check(&App { site: &*site, prefix });
         drop(site);
