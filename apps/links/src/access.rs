@@ -127,6 +127,7 @@ pub(crate) struct Asked {
     /// The address of the client.
     pub(crate) client: String,
     pub(crate) query: Fields,
+    pub(crate) urls: Urls,
     /// For what goes wrong and need not be answered.
     pub(crate) errors: Errors,
 }
@@ -145,6 +146,7 @@ impl FromRequest<Site> for Asked {
             base: environ.application_url().trim_end_matches('/').to_owned(),
             client: environ.remote_addr().to_owned(),
             query: Fields::of_query(request)?,
+            urls: request.urls(),
             errors: environ.errors().clone(),
         })
     }

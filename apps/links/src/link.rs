@@ -49,7 +49,7 @@ pub(crate) struct Draft {
 }
 
 /// What somebody has sent to become a link.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Proposal {
     #[serde(default)]
@@ -63,6 +63,10 @@ impl Proposal {
     pub(crate) fn of_fields(fields: &Fields) -> Self {
         let text = |name| fields.get(name).unwrap_or_default().to_owned();
         Self { slug: text("slug"), target: text("target"), title: text("title") }
+    }
+
+    pub(crate) fn of_link(link: &Link) -> Self {
+        Self { slug: link.slug.clone(), target: link.target.clone(), title: link.title.clone() }
     }
 
     /// Checks all of it, so that all that is wrong is told at once.
@@ -253,7 +257,8 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_chosen() {
-        let proposal = Proposal { target: "https://a.example/".into(), title: " <b>\n two\u{0} ".into(), ..Proposal::default() };
+        let proposal =
+            Proposal { target: "https://a.example/".into(), title: " <b>\n two\u{0} ".into(), ..Proposal::default() };
         let (one, two) = (proposal.check().unwrap(), proposal.check().unwrap());
         assert_eq!((one.title.as_str(), one.slug.len()), ("<b> two", RANDOM_SLUG));
         assert!(slug(&one.slug).as_ref() == Ok(&one.slug) && one.slug != two.slug);

@@ -23,8 +23,7 @@ const MAX_PAUSE: Duration = Duration::from_secs(60);
 const MAX_CLIENTS: usize = 1000;
 
 /// The hash of no password: compared with when there is no such login, so that the time does not tell.
-const NOBODY: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IG5vYm9keSE$7q3sKJbVYX0zTN9d5m7tQyA0oLzvVd0X0nqf2m9xw3U";
+const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IG5vYm9keSE$7q3sKJbVYX0zTN9d5m7tQyA0oLzvVd0X0nqf2m9xw3U";
 
 /// Says what is wrong with a new password.
 pub(crate) fn check_new(password: &str) -> Result<(), String> {
@@ -82,7 +81,8 @@ impl Gate {
     fn matches_at(&self, client: &str, now: Instant, verify: impl FnOnce() -> bool) -> Result<bool, Refused> {
         let key = network(client);
         let until = lock(&self.failures).get(&key).map(|failures| failures.until());
-        if let Some(pause) = until.and_then(|until| until.checked_duration_since(now)).filter(|pause| !pause.is_zero()) {
+        if let Some(pause) = until.and_then(|until| until.checked_duration_since(now)).filter(|pause| !pause.is_zero())
+        {
             return Err(Refused::TooManyFailures(pause));
         }
         let _place = Place::take(&self.waiting).ok_or(Refused::Busy)?;

@@ -119,7 +119,8 @@ impl Store {
         let words: Vec<String> = search.split_whitespace().take(MAX_WORDS).map(pattern).collect();
         let condition = words.iter().map(|_| " AND slug || ' ' || title || ' ' || target LIKE ? ESCAPE '\\'");
         let condition: String = condition.collect();
-        let offset = page.saturating_sub(1).saturating_mul(per_page);
+        // SQLite counts in 63 bits; there is nothing so far away.
+        let offset = page.saturating_sub(1).saturating_mul(per_page).min(1 << 40);
         let order = order.sql();
         let select = format!(
             "SELECT {COLUMNS} FROM link WHERE true{condition} ORDER BY {order} LIMIT {per_page} OFFSET {offset}"
@@ -192,7 +193,10 @@ impl Store {
         let mut new = [0; 32];
         getrandom::fill(&mut new)?;
         self.db.write(|db| {
-            db.execute("INSERT INTO setting (name, value) VALUES ('session_key', ?) ON CONFLICT DO NOTHING", [&new[..]])?;
+            db.execute(
+                "INSERT INTO setting (name, value) VALUES ('session_key', ?) ON CONFLICT DO NOTHING",
+                [&new[..]],
+            )?;
             Ok(db.query_row("SELECT value FROM setting WHERE name = 'session_key'", [], |row| row.get(0))?)
         })
     }
