@@ -223,9 +223,15 @@ fn changed(result: rusqlite::Result<usize>, none: Change) -> Result<Change, Erro
     match result {
         Ok(0) => Ok(none),
         Ok(_) => Ok(Change::Done),
-        Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => Ok(Change::Taken),
+        Err(error) if is_taken(&error) => Ok(Change::Taken),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a name is there already; other constraints are not the client's business.
+fn is_taken(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|error| error.extended_code);
+    code == Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
 }
 
 /// A word as a pattern of `LIKE`: somewhere within, and itself only.
