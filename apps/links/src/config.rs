@@ -67,7 +67,7 @@ impl Config {
         }
         if let Some(password) = &self.password {
             check_new(password)
-                .map_err(|message| StartError::Login(format!("The password is too short or too long: {message}")))?;
+                .map_err(|message| StartError::Login(format!("This password cannot be used. {message}")))?;
         }
         let new_login = provide_login(&site, name, self.password).map_err(StartError::of_database)?;
         Ok((site, new_login))
