@@ -2,6 +2,7 @@
 //! and how they become its configuration: `pub(crate) const ENTRY: Entry = Entry { name: …, ..PLAIN }`.
 
 mod links;
+mod live;
 
 use crate::{Entry, Given, Made};
 
@@ -20,5 +21,6 @@ pub(crate) const ALL: &[Entry] = &[
     Entry { name: "hello", summary: "the contract in three forms: a function, a closure, a struct", make: |_| Ok(Made::new(hello::forms())), ..PLAIN },
     Entry { name: "inspect", summary: "the request as an application sees it, as page and as JSON", make: |_| Ok(Made::new(inspect::app())), ..PLAIN },
     links::ENTRY,
+    live::ENTRY,
     Entry { name: "stream", summary: "every way a response can happen, the wrong ones too", make: |_| Ok(Made::new(stream::app())), ..PLAIN },
 ];

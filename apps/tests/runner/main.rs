@@ -20,7 +20,7 @@ fn on_every_server(test: impl Fn(&str)) {
 
 #[test]
 fn it_tells_what_there_is_and_how() {
-    assert_eq!(listed("Applications:"), ["hello", "inspect", "stream"]);
+    assert_eq!(listed("Applications:"), ["hello", "inspect", "live", "stream"]);
     for (args, words) in [
         (&["--help"][..], "Usage: apps [OPTIONS] APP"),
         (&["hello", "-h", "--nonsense"], "Usage: apps"),
@@ -39,7 +39,7 @@ fn a_mistake_is_one_clear_line_and_code_2() {
     let taken = taken.local_addr().expect("an address").to_string();
     for (args, words) in [
         (&[][..], "which application?"),
-        (&["inspct"], "no application \"inspct\", but there is hello, inspect, stream"),
+        (&["inspct"], "no application \"inspct\", but there is hello, inspect, live, stream"),
         (&["hello", "--server", "apache"], "no server \"apache\", but there is mio, threaded"),
         (&["hello", "--nonsense"], "'--nonsense'"),
         (&["hello", "--max-body", "lots"], "--max-body: \"lots\" is not a size"),
@@ -229,6 +229,21 @@ fn a_signal_finishes_what_is_in_flight() {
             let bytes = MORE_THAN_COLLECTED + "!ended".len();
             assert!(ended.stdout.contains(&format!("\"POST /echo HTTP/1.1\" 200 {bytes}\n")), "{}", ended.stdout);
         }
+    });
+}
+
+/// Streams without an end do not hold a server that is told to stop.
+#[test]
+fn a_signal_ends_streams() {
+    on_every_server(|server| {
+        let runner = Runner::start(&["live", "-s", server, "-b", "127.0.0.1:0"]);
+        let mut listener = runner.connect();
+        listener.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+        listener.read_until(b"connected\nretry: 2000\n\n\r\n");
+        runner.signal(Signal::TERM);
+        let rest = listener.rest();
+        assert!(rest.ends_with("0\r\n\r\n"), "whole: {rest:?}");
+        assert_eq!(runner.end().code, Some(0));
     });
 }
 

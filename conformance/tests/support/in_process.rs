@@ -7,7 +7,7 @@ use std::sync::Arc;
 use conformance::inprocess::{self, Client, RequestBuilder};
 use gateway_spec::Application;
 
-use super::{Answer, Ask, AskBody, Connection, Framing, Log, Server, Site};
+use super::{Answer, Ask, AskBody, Connection, Framing, Log, Opened, Server, Site, take_until};
 
 /// The server that has no sockets.
 pub(crate) struct InProcess;
@@ -99,6 +99,10 @@ impl Connection for Local {
         Box::new(self.request(ask).stream())
     }
 
+    fn open(self: Box<Self>, ask: &Ask) -> Box<dyn Opened> {
+        Box::new(Pulled { stream: self.request(ask).stream(), seen: Vec::new() })
+    }
+
     fn leave_after(self: Box<Self>, ask: &Ask, text: &str) {
         let mut stream = self.request(ask).stream();
         let mut seen = Vec::new();
@@ -107,5 +111,30 @@ impl Connection for Local {
         }
         stream.leave();
         self.log.add(&stream.finish().log);
+    }
+}
+
+struct Pulled {
+    stream: inprocess::Stream,
+    seen: Vec<u8>,
+}
+
+impl Opened for Pulled {
+    fn more(&mut self) -> Option<&[u8]> {
+        self.seen.extend_from_slice(&self.stream.next_block()?);
+        Some(&self.seen)
+    }
+
+    fn until(&mut self, text: &str) -> String {
+        loop {
+            if let Some(taken) = take_until(&mut self.seen, text) {
+                return taken;
+            }
+            assert!(self.more().is_some(), "the response ended before {text:?}");
+        }
+    }
+
+    fn ends(self: Box<Self>) -> bool {
+        self.stream.finish().cut.is_none()
     }
 }

@@ -11,7 +11,7 @@ use conformance::fixtures::PATIENCE;
 use conformance::reply::{Ending, Octets, Outcome, Reply, ending_of};
 use gateway_spec::{Application, Errors};
 
-use super::{Answer, Ask, AskBody, Connection, Framing, Log, Server, Site};
+use super::{Answer, Ask, AskBody, Connection, Framing, Log, Opened, Server, Site, take_until};
 
 /// A request body of more bytes is written beside reading the response.
 const LARGE: usize = 64 * 1024;
@@ -198,6 +198,13 @@ impl Connection for Wire {
         self
     }
 
+    fn open(mut self: Box<Self>, ask: &Ask) -> Box<dyn Opened> {
+        self.send(ask);
+        let mut opened = Reading { wire: *self, seen: Vec::new() };
+        opened.until("\r\n\r\n");
+        Box::new(opened)
+    }
+
     fn leave_after(mut self: Box<Self>, ask: &Ask, text: &str) {
         self.send(ask);
         // One byte at a time, so that some are unread when the socket is closed: then the system sends a reset.
@@ -206,5 +213,42 @@ impl Connection for Wire {
             assert_eq!(self.stream.read(&mut byte).unwrap(), 1, "the response ended before {text:?}");
             self.buffer.push(byte[0]);
         }
+    }
+}
+
+struct Reading {
+    wire: Wire,
+    seen: Vec<u8>,
+}
+
+impl Opened for Reading {
+    fn more(&mut self) -> Option<&[u8]> {
+        let mut part = [0; 16 * 1024];
+        match self.wire.stream.read(&mut part).expect("more of the response, or its end") {
+            0 => None,
+            n => {
+                self.seen.extend_from_slice(&part[..n]);
+                Some(&self.seen)
+            }
+        }
+    }
+
+    fn until(&mut self, text: &str) -> String {
+        loop {
+            if let Some(taken) = take_until(&mut self.seen, text) {
+                return taken;
+            }
+            assert!(self.more().is_some(), "the response ended before {text:?}");
+        }
+    }
+
+    fn ends(mut self: Box<Self>) -> bool {
+        // What was read already may have the end in it.
+        while !self.seen.ends_with(b"\r\n0\r\n\r\n") {
+            if self.more().is_none() {
+                return false;
+            }
+        }
+        true
     }
 }
