@@ -108,7 +108,7 @@ pub use media_type::of_name as media_type;
 #[cfg(feature = "sessions")]
 pub use middleware::Session;
 #[cfg(feature = "multipart")]
-pub use multipart::{Multipart, Part};
+pub use multipart::{Multipart, Part, safe_file_name};
 pub use negotiate::prefers;
 pub use pool::{Pool, Pooled};
 pub use redirect::Redirect;

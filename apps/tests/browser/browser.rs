@@ -93,16 +93,16 @@ impl Browser {
 
     /// Where it is.
     pub(crate) fn url(&self) -> String {
-        text(self.session.get("url"))
+        text(done(self.session.get("url")))
     }
 
     pub(crate) fn title(&self) -> String {
-        text(self.session.get("title"))
+        text(done(self.session.get("title")))
     }
 
     /// What is visible of the text of the first element of a selector.
     pub(crate) fn text(&self, css: &str) -> String {
-        self.with_element(css, |element| Ok(text(self.session.get(&format!("element/{element}/text")))))
+        text(self.with_element(css, |element| self.session.get(&format!("element/{element}/text"))))
     }
 
     /// How many elements match now.
@@ -161,7 +161,7 @@ impl Browser {
 
     /// The tab that commands go to.
     pub(crate) fn tab(&self) -> Value {
-        self.session.get("window").unwrap_or_else(|failure| panic!("{failure:?}"))
+        done(self.session.get("window"))
     }
 
     /// Opens another tab and goes there.
@@ -217,7 +217,7 @@ impl Browser {
 
     /// A picture of what the window shows.
     fn picture(&self, path: &Path) {
-        let encoded = text(self.session.get("screenshot"));
+        let encoded = text(done(self.session.get("screenshot")));
         std::fs::write(path, base64(&encoded)).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 
@@ -267,8 +267,11 @@ pub(crate) mod keys {
     pub(crate) const SHIFT: &str = "\u{e008}";
 }
 
-fn text(value: Result<Value, Failure>) -> String {
-    let value = value.unwrap_or_else(|failure| panic!("{failure:?}"));
+fn done(result: Result<Value, Failure>) -> Value {
+    result.unwrap_or_else(|failure| panic!("{failure:?}"))
+}
+
+fn text(value: Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }
 

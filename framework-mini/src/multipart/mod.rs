@@ -121,9 +121,7 @@ impl Part<'_> {
         self.disposition.file_name.as_deref()
     }
 
-    /// The name of the file as a name that can be written to in a folder: without folders, drives, controls and what
-    /// some system does not allow, not beginning with a dot, of at most 200 bytes. `file` if nothing is left. `None` if
-    /// this is no file, or none was chosen.
+    /// The name of the file as [`safe_file_name`] makes it; `None` if this is no file, or none was chosen.
     #[must_use]
     pub fn safe_file_name(&self) -> Option<String> {
         self.file_name().filter(|name| !name.is_empty()).map(disposition::safe)
@@ -158,6 +156,18 @@ impl Part<'_> {
         }
         Ok(bytes)
     }
+}
+
+/// The name of a file that a client chose as a name that can be written to in a folder: without folders, drives, controls
+/// and what some system does not allow, not beginning with a dot, of at most 201 bytes. `file` if nothing is left.
+///
+/// ```
+/// assert_eq!(framework_mini::safe_file_name("../../Käse.txt"), "Käse.txt");
+/// assert_eq!(framework_mini::safe_file_name("C:\\.."), "file");
+/// ```
+#[must_use]
+pub fn safe_file_name(name: &str) -> String {
+    disposition::safe(name)
 }
 
 impl Read for Part<'_> {
