@@ -14,6 +14,9 @@ use crate::{Site, api};
 /// Links on a page of the list.
 const PER_PAGE: usize = 20;
 
+/// In characters: how much of a name that is none is repeated.
+const MAX_SHOWN: usize = 80;
+
 /// What the list was asked for.
 #[derive(Clone, Debug)]
 struct Search {

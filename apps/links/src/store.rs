@@ -11,7 +11,7 @@ use crate::link::{Draft, Link};
 const STEPS: &[&str] = &["
     CREATE TABLE link (
         id INTEGER PRIMARY KEY,
-        slug TEXT NOT NULL UNIQUE,
+        slug TEXT NOT NULL UNIQUE COLLATE NOCASE,
         target TEXT NOT NULL,
         title TEXT NOT NULL,
         visits INTEGER NOT NULL DEFAULT 0,
@@ -256,7 +256,8 @@ mod tests {
         let store = Store::open(None).unwrap();
         let (a, b) = (draft("a", "A"), draft("b", "B"));
         assert_eq!(store.create(&a, "ada").unwrap(), Change::Done);
-        assert_eq!(store.create(&a, "bob").unwrap(), Change::Taken);
+        assert_eq!(store.create(&draft("A", ""), "bob").unwrap(), Change::Taken);
+        assert_eq!(store.find("A").unwrap(), store.find("a").unwrap());
         assert_eq!(store.update("a", 1, &b, "bob").unwrap(), Change::Done);
         assert_eq!(store.update("a", 1, &b, "bob").unwrap(), Change::Gone);
         assert_eq!(store.update("b", 1, &a, "ada").unwrap(), Change::Stale);

@@ -65,6 +65,7 @@ pub(crate) fn json(server: &dyn Server) {
     });
 }
 
+/// H1-AUTH-01, H1-AUTH-02, H1-AUTH-04, H1-AUTH-05.
 pub(crate) fn json_errors(server: &dyn Server) {
     at_every_mount(server, |browser| {
         browser.create("wiki", "https://example.com/", "");
@@ -105,7 +106,8 @@ pub(crate) fn json_errors(server: &dyn Server) {
             assert!(
                 problem["title"].is_string() && problem["detail"].as_str().is_some_and(|detail| !detail.is_empty())
             );
-            assert_eq!(answer.header("WWW-Authenticate").is_some(), status == 401);
+            let challenge = (status == 401).then_some("Basic realm=\"links\", charset=\"UTF-8\"");
+            assert_eq!(answer.header("WWW-Authenticate"), challenge);
         }
         let problem = post("{\"target\": \"x\", \"slug\": \"a b\"}", "application/json").text();
         let problem: Value = serde_json::from_str(&problem).unwrap();

@@ -40,7 +40,7 @@ pub(crate) fn a_link_from_its_making_to_its_end(server: &dyn Server) {
         assert!(browser.page("/links/handbook").contains("Saved: "));
         assert_eq!(browser.get("/wiki").status, 404);
         assert_eq!(browser.get("/handbook").header("Location"), Some("https://b.example/"));
-        assert_eq!(browser.visits("handbook"), 3, "the visits stay");
+        assert_eq!(browser.visits("Handbook"), 3, "the visits stay");
 
         assert_eq!(browser.target_of(&browser.post("/links/handbook/delete", &[])), "/");
         assert!(browser.page("/").contains("Deleted: "));
@@ -171,6 +171,8 @@ pub(crate) fn unknown_names_are_offered(server: &dyn Server) {
             let answer = browser.get(target);
             assert!(answer.status == 404 && !has(&answer.text(), "make"), "{target}: {answer:?}");
         }
+        let long = browser.get(&format!("/{}", "\u{e4}x".repeat(500).replace('\u{e4}', "%C3%A4")));
+        assert!(long.status == 404 && long.body.len() < 3000, "{}", long.text());
         assert_eq!(browser.get("/%ff").status, 400);
         assert_eq!(browser.ask(Ask::new("PUT", "/wiki")).status, 405);
     });
@@ -334,6 +336,7 @@ pub(crate) fn static_files(server: &dyn Server) {
             assert_eq!((head.status, head.body.len(), of(&head)), (200, 0, of(&file)));
             let known = visitor.ask(Ask::get(target).header("If-None-Match", &tag));
             assert_eq!((known.status, known.body.len(), known.header("ETag")), (304, 0, Some(tag.as_str())));
+            assert_eq!((known.header("Content-Type"), known.header("Last-Modified")), (None, None));
             let changed = visitor.ask(Ask::get(target).header("If-None-Match", "\"other\""));
             assert_eq!((changed.status, changed.body), (200, file.body));
         }

@@ -100,7 +100,7 @@ pub(crate) fn a_visit_that_cannot_be_counted_is_a_visit(server: &dyn Server) {
     });
 }
 
-/// H1-CLEN-12 and GW-DEF-04 are the servers'; the page is the application's.
+/// The server takes ten mebibytes; this application does not, and says so on a page.
 pub(crate) fn too_large_is_a_page(server: &dyn Server) {
     at_every_mount(server, |browser| {
         let mut body = b"target=https%3A%2F%2Fexample.com%2F&title=".to_vec();
