@@ -328,6 +328,11 @@ fn answer(site: &Site, link: Option<Link>, name: &str, session: &Session, asked:
 /// 404 with the offer to make the link.
 fn missing(member: Option<&str>, name: &str, asked: &Asked, proposal: &Proposal) -> Response {
     let suggestion = slug(name).ok();
+    // Nobody reads the rest of what a broken link has for a name.
+    let name = match name.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    };
     let values =
         json!({ "member": member, "name": name, "suggestion": suggestion, "base": asked.base, "fields": proposal });
     (Status::NOT_FOUND, Page::new("missing.html", values)).into_response()
