@@ -58,6 +58,11 @@ pub(crate) fn log_in_first(urls: &Urls, next: &str) -> Error {
     }
 }
 
+/// Whether an error is the way to the login page.
+pub(crate) fn is_login(error: &Error) -> bool {
+    error.status() == &Status::SEE_OTHER
+}
+
 /// Somebody who has logged in, or a program that sends name and password each time (RFC 7617).
 #[derive(Clone, Debug)]
 pub(crate) struct ApiMember(pub(crate) String);

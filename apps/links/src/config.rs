@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use framework_mini::Error;
+use framework_mini::middleware::SessionKey;
 
 use crate::Site;
 use crate::link::random_text;
@@ -52,26 +53,47 @@ impl Config {
         self
     }
 
-    pub(crate) fn open(self) -> Result<(Site, Option<NewLogin>), StartError> {
+    /// Checks what can be checked before anything is made.
+    fn check(&self) -> Result<(), String> {
+        if let Some(name) = &self.login {
+            if name.trim().is_empty() || name.contains(':') || name.chars().any(char::is_control) {
+                return Err("the name of a login is not empty and has no colon".to_owned());
+            }
+            if name.trim().chars().count() > MAX_NAME {
+                return Err(format!("the name of a login has at most {MAX_NAME} characters"));
+            }
+        }
+        let password = self.password.as_deref().map_or(Ok(()), check_new);
+        password.map_err(|message| format!("this password cannot be used: {message}"))
+    }
+
+    /// The state of the application, and its key.
+    pub(crate) fn open(self) -> Result<Opened, StartError> {
+        self.check().map_err(StartError::Login)?;
         if let Some(database) = &self.database {
             prepare(database).map_err(|error| StartError::File { path: database.clone(), error })?;
         }
-        let store = Store::open(self.database.as_deref()).map_err(StartError::of_database)?;
-        let site = Site { store, gate: Gate::default() };
-        let name = self.login.as_deref().map(str::trim);
-        if name.is_some_and(|name| name.is_empty() || name.contains(':') || name.chars().any(char::is_control)) {
-            return Err(StartError::Login("The name of a login is not empty and has no colon.".to_owned()));
-        }
-        if name.is_some_and(|name| name.chars().count() > MAX_NAME) {
-            return Err(StartError::Login(format!("The name of a login has at most {MAX_NAME} characters.")));
-        }
-        if let Some(password) = &self.password {
-            check_new(password)
-                .map_err(|message| StartError::Login(format!("This password cannot be used. {message}")))?;
-        }
-        let new_login = provide_login(&site, name, self.password).map_err(StartError::of_database)?;
-        Ok((site, new_login))
+        self.open_prepared().map_err(|error| {
+            let path = self.database.clone().unwrap_or_else(|| ":memory:".into());
+            let chain = error.chain();
+            let error = if chain.is_empty() { error.message().to_owned() } else { chain.join(": ") };
+            StartError::Database { path, error }
+        })
     }
+
+    fn open_prepared(&self) -> Result<Opened, Error> {
+        let site = Site { store: Store::open(self.database.as_deref())?, gate: Gate::default() };
+        let key = SessionKey::new(&site.store.session_key()?)?;
+        let new_login = provide_login(&site, self.login.as_deref().map(str::trim), self.password.clone())?;
+        Ok(Opened { site, key, new_login })
+    }
+}
+
+/// What is there when the database is open.
+pub(crate) struct Opened {
+    pub(crate) site: Site,
+    pub(crate) key: SessionKey,
+    pub(crate) new_login: Option<NewLogin>,
 }
 
 /// Sees to it that there is a login, and the one that was asked for.
@@ -151,26 +173,24 @@ pub enum StartError {
         /// What the system says.
         error: io::Error,
     },
-    /// The database cannot be used: what SQLite says.
-    Database(String),
+    /// The database cannot be used.
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite says.
+        error: String,
+    },
     /// The login that was asked for cannot be one.
     Login(String),
     /// A mistake in the program: a template or a route.
     Program(String),
 }
 
-impl StartError {
-    pub(crate) fn of_database(error: Error) -> Self {
-        let chain = error.chain();
-        Self::Database(if chain.is_empty() { error.message().to_owned() } else { chain.join(": ") })
-    }
-}
-
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, .. } => write!(f, "the database {} cannot be opened or made", path.display()),
-            Self::Database(error) => write!(f, "the database cannot be used: {error}"),
+            Self::Database { path, error } => write!(f, "the database {} cannot be used: {error}", path.display()),
             Self::Login(message) | Self::Program(message) => f.write_str(message),
         }
     }

@@ -28,6 +28,7 @@ use gateway_spec::{Application, Body, Environ, StartResponse};
 
 pub use config::{Config, NewLogin, StartError, default_database};
 
+use config::Opened;
 use password::{Gate, Refused};
 use store::Store;
 
@@ -94,8 +95,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; img
 /// # Errors
 /// [`StartError`], if the database cannot be used or the login is none.
 pub fn app(config: Config) -> Result<Links, StartError> {
-    let (site, new_login) = config.open()?;
-    let key = site.store.session_key().and_then(|key| Ok(SessionKey::new(&key)?)).map_err(StartError::of_database)?;
+    let Opened { site, key, new_login } = config.open()?;
     let application = build(site, key).map_err(|error| StartError::Program(format!("{error:?}")))?;
     Ok(Links { application, new_login })
 }

@@ -6,7 +6,7 @@ use framework_mini::{
 use serde::Serialize;
 use serde_json::json;
 
-use crate::access::{Asked, Member, log_in_first, of_session};
+use crate::access::{Asked, Member, is_login, log_in_first, of_session};
 use crate::link::{Link, Proposal, slug};
 use crate::store::{Change, Order};
 use crate::{Site, api};
@@ -150,8 +150,11 @@ pub(crate) fn create(
     asked: Asked,
 ) -> Result<Response, Error> {
     let proposal = Proposal::of_fields(&fields);
-    let Ok(member) = member else {
-        return Err(log_in_first(&asked.urls, &filled(&asked.urls, "home", None, &proposal)?));
+    let member = match member {
+        Err(error) if is_login(&error) => {
+            return Err(log_in_first(&asked.urls, &filled(&asked.urls, "home", None, &proposal)?));
+        }
+        member => member?,
     };
     let again =
         |status, errors: &FieldErrors| Ok((status, list(&site, &member, &asked, &proposal, errors)?).into_response());
@@ -225,8 +228,11 @@ pub(crate) fn update(
     asked: Asked,
 ) -> Result<Response, Error> {
     let proposal = Proposal::of_fields(&fields);
-    let Ok(Member(member)) = member else {
-        return Err(log_in_first(&asked.urls, &filled(&asked.urls, "edit", Some(&old), &proposal)?));
+    let Member(member) = match member {
+        Err(error) if is_login(&error) => {
+            return Err(log_in_first(&asked.urls, &filled(&asked.urls, "edit", Some(&old), &proposal)?));
+        }
+        member => member?,
     };
     let Some(link) = site.store.find(&old)? else {
         return Ok(missing(Some(&member), &old, &asked, &proposal));
@@ -340,7 +346,7 @@ fn missing(member: Option<&str>, name: &str, asked: &Asked, proposal: &Proposal)
 
 /// Any other error, as a page, or as problem details for programs.
 pub(crate) fn error(request: &mut Request<Site>, error: &Error) -> Response {
-    if error.status() == &Status::SEE_OTHER {
+    if is_login(error) {
         return Status::SEE_OTHER.into_response(); // to the login page: the header comes from the error
     }
     if request.path().starts_with("/api/") {

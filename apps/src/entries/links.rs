@@ -10,22 +10,22 @@ const OPTIONS: &[Opt] = &[
     Opt {
         name: "database",
         value: "FILE",
-        default: "gateway-links/links.db in $XDG_DATA_HOME or ~/.local/share",
-        help: "the database; made with its folder if there is none",
+        default: "~/.local/share/gateway-links/links.db",
+        help: "the database; made if there is none",
         positional: false,
     },
     Opt {
         name: "login",
         value: "NAME",
-        default: "team, at the first start",
-        help: "a login that is to exist; made with a password that is printed",
+        default: "team, if there is none",
+        help: "a login; the password of a new one is printed",
         positional: false,
     },
     Opt {
         name: "password",
         value: "TEXT",
         default: "",
-        help: "its password from now on; better as GATEWAY_LINKS_PASSWORD, which no list of processes shows",
+        help: "its password from now on; as a variable, no list of processes shows it",
         positional: false,
     },
 ];

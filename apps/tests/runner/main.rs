@@ -1,5 +1,6 @@
 //! The runner from outside: the real program, on every server that it knows.
 
+mod links;
 mod process;
 
 use std::io::{Read, Write};
@@ -20,7 +21,7 @@ fn on_every_server(test: impl Fn(&str)) {
 
 #[test]
 fn it_tells_what_there_is_and_how() {
-    assert_eq!(listed("Applications:"), ["hello", "inspect", "live", "stream"]);
+    assert_eq!(listed("Applications:"), ["hello", "inspect", "links", "live", "stream"]);
     for (args, words) in [
         (&["--help"][..], "Usage: apps [OPTIONS] APP"),
         (&["hello", "-h", "--nonsense"], "Usage: apps"),
@@ -39,7 +40,7 @@ fn a_mistake_is_one_clear_line_and_code_2() {
     let taken = taken.local_addr().expect("an address").to_string();
     for (args, words) in [
         (&[][..], "which application?"),
-        (&["inspct"], "no application \"inspct\", but there is hello, inspect, live, stream"),
+        (&["inspct"], "no application \"inspct\", but there is hello, inspect, links, live, stream"),
         (&["hello", "--server", "apache"], "no server \"apache\", but there is mio, threaded"),
         (&["hello", "--nonsense"], "'--nonsense'"),
         (&["hello", "--max-body", "lots"], "--max-body: \"lots\" is not a size"),

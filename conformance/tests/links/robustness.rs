@@ -97,6 +97,14 @@ pub(crate) fn a_visit_that_cannot_be_counted_is_a_visit(server: &dyn Server) {
         // What cannot be done otherwise is an error, and the page says nothing of what is behind it.
         let answer = browser.post("/links/wiki", &[("slug", "wiki"), ("target", "https://b.example/")]);
         assert!(answer.status == 500 && has(&answer.text(), "error") && !answer.text().contains("disk"), "{answer:?}");
+        // Who cannot be looked up is not logged out.
+        database(browser).execute_batch("DROP TABLE login").unwrap();
+        for answer in
+            [browser.post("/links", &[("target", TARGET)]), browser.post("/links/wiki", &[]), browser.get("/")]
+        {
+            assert!(answer.status == 500 && has(&answer.text(), "error"), "{answer:?}");
+        }
+        assert_eq!(browser.get("/wiki").status, 302, "and links lead on");
     });
 }
 
