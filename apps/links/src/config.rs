@@ -10,7 +10,7 @@ use framework_mini::middleware::SessionKey;
 
 use crate::Site;
 use crate::link::random_text;
-use crate::password::{Gate, check_new};
+use crate::password::check_new;
 use crate::store::Store;
 
 /// The name of the login that the first start makes.
@@ -82,7 +82,7 @@ impl Config {
     }
 
     fn open_prepared(&self) -> Result<Opened, Error> {
-        let site = Site { store: Store::open(self.database.as_deref())?, gate: Gate::default() };
+        let site = Site::new(Store::open(self.database.as_deref())?);
         let key = SessionKey::new(&site.store.session_key()?)?;
         let new_login = provide_login(&site, self.login.as_deref().map(str::trim), self.password.clone())?;
         Ok(Opened { site, key, new_login })
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn logins() {
-        let site = Site { store: Store::open(None).unwrap(), gate: Gate::default() };
+        let site = Site::new(Store::open(None).unwrap());
         let provide = |name: Option<&str>, password: Option<&str>| {
             provide_login(&site, name, password.map(str::to_owned)).unwrap()
         };

@@ -18,6 +18,7 @@ mod link;
 mod pages;
 mod password;
 mod store;
+mod visits;
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,15 +32,21 @@ pub use config::{Config, NewLogin, StartError, default_database};
 use config::Opened;
 use password::{Gate, Refused};
 use store::Store;
+use visits::Visits;
 
 /// What the handlers share.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) store: Store,
     pub(crate) gate: Gate,
+    pub(crate) visits: Visits,
 }
 
 impl Site {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, gate: Gate::default(), visits: Visits::default() }
+    }
+
     /// The version of the password of a login, if that is its password.
     pub(crate) fn authenticate(
         &self,

@@ -6,6 +6,7 @@ use framework_mini::rusqlite::{self, OptionalExtension, Row, params_from_iter};
 use framework_mini::{Error, Sqlite};
 
 use crate::link::{Draft, Link};
+use crate::visits::Counts;
 
 /// How the tables came to be. A step that was published never changes.
 const STEPS: &[&str] = &["
@@ -163,10 +164,16 @@ impl Store {
         self.db.write(|db| Ok(db.execute("DELETE FROM link WHERE slug = ?", [slug])? == 1))
     }
 
-    pub(crate) fn count_visit(&self, id: i64) -> Result<(), Error> {
-        let sql = "UPDATE link SET visits = visits + 1, visited_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now')
+    pub(crate) fn count_visits(&self, counts: &Counts) -> Result<(), Error> {
+        let sql = "UPDATE link SET visits = visits + ?, visited_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now')
                    WHERE id = ?";
-        self.db.write(|db| Ok(db.execute(sql, [id]).map(|_| ())?))
+        self.db.write(|db| {
+            let mut update = db.prepare_cached(sql)?;
+            for (id, count) in counts {
+                update.execute((i64::try_from(*count)?, id))?;
+            }
+            Ok(())
+        })
     }
 
     pub(crate) fn login(&self, name: &str) -> Result<Option<Login>, Error> {
@@ -234,6 +241,13 @@ fn is_taken(error: &rusqlite::Error) -> bool {
     code == Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
 }
 
+/// Whether another program holds the database for longer than one waits here.
+pub(crate) fn is_busy(error: &Error) -> bool {
+    let error = error.source().and_then(|source| source.downcast_ref::<rusqlite::Error>());
+    let code = error.and_then(rusqlite::Error::sqlite_error_code);
+    matches!(code, Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
+}
+
 /// A word as a pattern of `LIKE`: somewhere within, and itself only.
 fn pattern(word: &str) -> String {
     format!("%{}%", word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))
@@ -286,9 +300,8 @@ mod tests {
         for (slug, title) in [("wiki", "Our Wiki"), ("docs", "100% docs"), ("wi_fi", "Guests \\ Wi-Fi")] {
             store.create(&draft(slug, title), "ada").unwrap();
         }
-        for _ in 0..2 {
-            store.count_visit(store.find("docs").unwrap().unwrap().id).unwrap();
-        }
+        store.count_visits(&Counts::from([(store.find("docs").unwrap().unwrap().id, 2)])).unwrap();
+        assert_eq!(store.find("docs").unwrap().unwrap().visits, 2);
         assert_eq!(slugs(&store, "", Order::Newest), ["wi_fi", "docs", "wiki"]);
         assert_eq!(slugs(&store, "", Order::Visits), ["docs", "wi_fi", "wiki"]);
         assert_eq!(slugs(&store, "", Order::Name), ["docs", "wi_fi", "wiki"]);

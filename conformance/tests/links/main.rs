@@ -37,6 +37,7 @@ on_every_server! {
     other_sites_change_nothing
     two_hundred_visits_at_once
     a_locked_database_is_slow_and_no_error
+    a_database_that_stays_locked_is_busy
     a_visit_that_cannot_be_counted_is_a_visit
     too_large_is_a_page
     a_restart_keeps_everything

@@ -86,17 +86,40 @@ pub(crate) fn a_locked_database_is_slow_and_no_error(server: &dyn Server) {
     });
 }
 
+/// Longer than SQLite waits, for as long as it takes until all have been answered.
+pub(crate) fn a_database_that_stays_locked_is_busy(server: &dyn Server) {
+    at(server, "", |browser| {
+        browser.create("wiki", TARGET, "");
+        let other_program = database(browser);
+        other_program.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        thread::scope(|scope| {
+            // One after the other they would wait for minutes.
+            let visits: Vec<_> = (0..40).map(|_| scope.spawn(|| browser.other().get("/wiki").status)).collect();
+            let posted = browser.post("/links", &[("slug", "new"), ("target", TARGET)]);
+            assert_eq!((posted.status, posted.header("Retry-After")), (503, Some("5")), "{}", posted.text());
+            assert!(has(&posted.text(), "error") && !posted.text().contains("locked"), "{}", posted.text());
+            assert!(visits.into_iter().all(|visit| visit.join().unwrap() == 302));
+        });
+        other_program.execute_batch("COMMIT").unwrap();
+        assert_eq!(browser.get("/wiki").status, 302);
+        assert_eq!((browser.visits("wiki"), browser.get("/new").status), (41, 404));
+    });
+}
+
 pub(crate) fn a_visit_that_cannot_be_counted_is_a_visit(server: &dyn Server) {
     at(server, "", |browser| {
         browser.create("wiki", TARGET, "");
         let refuse = "CREATE TRIGGER t BEFORE UPDATE ON link BEGIN SELECT RAISE(ABORT, 'the disk is full'); END";
         database(browser).execute_batch(refuse).unwrap();
         assert_eq!(browser.get("/wiki").header("Location"), Some(TARGET));
-        browser.site.must_log("a visit of \"wiki\" was not counted");
+        browser.site.must_log("a visit of \"wiki\" is not counted yet");
         browser.site.must_log("the disk is full");
         // What cannot be done otherwise is an error, and the page says nothing of what is behind it.
         let answer = browser.post("/links/wiki", &[("slug", "wiki"), ("target", "https://b.example/")]);
         assert!(answer.status == 500 && has(&answer.text(), "error") && !answer.text().contains("disk"), "{answer:?}");
+        database(browser).execute_batch("DROP TRIGGER t").unwrap();
+        assert_eq!(browser.get("/wiki").status, 302);
+        assert_eq!(browser.visits("wiki"), 2, "with the next one it is counted");
         // Who cannot be looked up is not logged out.
         database(browser).execute_batch("DROP TABLE login").unwrap();
         for answer in
