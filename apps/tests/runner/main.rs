@@ -1,5 +1,6 @@
 //! The runner from outside: the real program, on every server that it knows.
 
+mod links;
 mod process;
 
 use std::io::{Read, Write};
