@@ -36,6 +36,15 @@ impl Buffers {
         Self { input: vec![0; READ], start: 0, end: 0, output: Vec::with_capacity(1024), date: DateCache::new() }
     }
 
+    /// Begins anew with what has arrived of the next request.
+    fn restart(&mut self, next: &[u8]) {
+        if self.input.len() < next.len() {
+            self.input.resize(next.len() + READ, 0);
+        }
+        self.input[..next.len()].copy_from_slice(next);
+        (self.start, self.end) = (0, next.len());
+    }
+
     /// Makes room for more behind what was received.
     fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
@@ -162,20 +171,13 @@ impl Link<'_> {
 
     /// Moves on to the next request: behind the head, or to what the body has read of it.
     fn take(&mut self, head: usize, body: bool) {
-        let buffers = &mut *self.buffers;
         if !body {
-            buffers.start += head;
-            return;
-        }
-        let mut next = std::mem::take(&mut buffers.input);
-        next.clear();
-        if !self.source.end(&mut next) {
+            self.buffers.start += head;
+        } else if !self.source.end(|next| self.buffers.restart(next)) {
             // Another thread is reading from this connection: nothing can follow.
+            self.buffers.restart(&[]);
             self.wire.stop();
         }
-        (buffers.start, buffers.end) = (0, next.len());
-        next.resize(next.len().max(READ), 0);
-        buffers.input = next;
     }
 
     /// Waits for more of a head, at least for the end of a line; `false` if there will be no request.

@@ -157,17 +157,17 @@ impl BodySource {
         false
     }
 
-    /// Ends the body for whoever still holds its input, and appends what has arrived of the next request to `next`.
+    /// Ends the body for whoever still holds its input, and hands what has arrived of the next request to `next`.
     ///
     /// `false` if another thread is reading, so that nobody knows what arrives.
-    pub(crate) fn end(&self, next: &mut Vec<u8>) -> bool {
+    pub(crate) fn end(&self, next: impl FnOnce(&[u8])) -> bool {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
         state.left = Left::Over;
-        next.extend_from_slice(&state.buffer[state.start..]);
+        next(&state.buffer[state.start..]);
         state.buffer.clear();
         state.start = 0;
         true
