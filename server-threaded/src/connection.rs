@@ -123,40 +123,40 @@ impl Link<'_> {
         };
         loop {
             let mut fields = self.fields.take();
-            let next =
-                match head::parse(&self.buffers.input[self.buffers.start..self.buffers.end], &limits, &mut fields) {
-                    Ok(Some(head)) => {
-                        // The borrow of the buffer ends with the request; what is needed later is copied.
-                        let taken = head.length;
-                        let next = exchange(
-                            self.wire,
-                            self.service,
-                            &mut self.source,
-                            &self.questions,
-                            Parts {
-                                head: &head,
-                                fields: &fields,
-                                rest: &self.buffers.input[self.buffers.start + taken..self.buffers.end],
-                                output: &mut self.buffers.output,
-                                date: &mut self.buffers.date,
-                                last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
-                            },
-                        )?;
-                        self.fields.put_back(fields);
-                        self.served += 1;
-                        self.head_until = None;
-                        self.take(taken, next.1);
-                        next.0
+            let arrived = self.buffers.end - self.buffers.start;
+            let next = match head::parse(&self.buffers.input[self.buffers.start..], arrived, &limits, &mut fields) {
+                Ok(Some(head)) => {
+                    // The borrow of the buffer ends with the request; what is needed later is copied.
+                    let taken = head.length;
+                    let next = exchange(
+                        self.wire,
+                        self.service,
+                        &mut self.source,
+                        &self.questions,
+                        Parts {
+                            head: &head,
+                            fields: &fields,
+                            rest: &self.buffers.input[self.buffers.start + taken..self.buffers.end],
+                            output: &mut self.buffers.output,
+                            date: &mut self.buffers.date,
+                            last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
+                        },
+                    )?;
+                    self.fields.put_back(fields);
+                    self.served += 1;
+                    self.head_until = None;
+                    self.take(taken, next.1);
+                    next.0
+                }
+                Ok(None) => {
+                    self.fields.put_back(fields);
+                    if !self.receive()? {
+                        return Ok(());
                     }
-                    Ok(None) => {
-                        self.fields.put_back(fields);
-                        if !self.receive()? {
-                            return Ok(());
-                        }
-                        continue;
-                    }
-                    Err(reject) => self.refuse(reject)?,
-                };
+                    continue;
+                }
+                Err(reject) => self.refuse(reject)?,
+            };
             match next {
                 Next::Request => {}
                 Next::Close => return self.wire.flush(),

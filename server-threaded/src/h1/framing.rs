@@ -3,7 +3,7 @@
 use gateway_spec::{Field, Version, digits};
 
 use super::Reject;
-use super::head::is_authority;
+use super::target::is_authority;
 
 /// How the end of a request body is found (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
