@@ -10,10 +10,11 @@ use gateway_spec::{Application, Connection, Environ, Field, Input, Request, Serv
 use crate::clock::milliseconds;
 use crate::gateway::{Asked, Outcome, Response};
 use crate::h1::Reject;
-use crate::h1::date::{Add, DateCache};
+use crate::h1::date::Add;
 use crate::h1::framing::Framing;
 use crate::h1::head::{self, Fields, Head, Limits};
 use crate::h1::response::{Own, write_reject};
+use crate::head_cache::HeadCache;
 use crate::hooks::Exchange;
 use crate::input::{BodySource, Remainder};
 use crate::wire::{Wait, Wire};
@@ -28,12 +29,12 @@ pub(crate) struct Buffers {
     start: usize,
     end: usize,
     output: Vec<u8>,
-    date: DateCache,
+    heads: HeadCache,
 }
 
 impl Buffers {
     pub(crate) fn new() -> Self {
-        Self { input: vec![0; READ], start: 0, end: 0, output: Vec::with_capacity(1024), date: DateCache::new() }
+        Self { input: vec![0; READ], start: 0, end: 0, output: Vec::with_capacity(1024), heads: HeadCache::new() }
     }
 
     /// Begins anew with what has arrived of the next request.
@@ -138,7 +139,7 @@ impl Link<'_> {
                             fields: &fields,
                             rest: &self.buffers.input[self.buffers.start + taken..self.buffers.end],
                             output: &mut self.buffers.output,
-                            date: &mut self.buffers.date,
+                            heads: &mut self.buffers.heads,
                             last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
                         },
                     )?;
@@ -230,7 +231,7 @@ impl Link<'_> {
         let head_request = self.buffers.input[self.buffers.start..self.buffers.end].starts_with(b"HEAD ");
         let started = Instant::now();
         let server = self.wire.config.server_header.as_deref();
-        let lines = self.buffers.date.lines(self.wire.clock.unix(), server, Add::BOTH);
+        let lines = self.buffers.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);
         let own = Own { head_request, version: Version::Http11, keep: false, lines };
         self.buffers.output.clear();
         let bytes = write_reject(&mut self.buffers.output, reject, &own);
@@ -248,7 +249,7 @@ struct Parts<'p, 'b> {
     /// What has arrived behind the head.
     rest: &'p [u8],
     output: &'p mut Vec<u8>,
-    date: &'p mut DateCache,
+    heads: &'p mut HeadCache,
     /// Whether this is the last request that the connection may send.
     last: bool,
 }
@@ -294,7 +295,7 @@ fn exchange(
     // Only this thread writes it.
     wire.requests.store(wire.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     wire.begin_app();
-    let mut response = Response::new(wire, has_body.then_some(&*source), parts.date, parts.output, asked);
+    let mut response = Response::new(wire, has_body.then_some(&*source), parts.heads, parts.output, asked);
     let result = response.call(service.application, &mut environ);
     drop(environ);
     let (outcome, keep, lost) = response.send(result);

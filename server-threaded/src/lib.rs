@@ -29,6 +29,7 @@
 //! | `watchdog.rs`, `clock.rs` | deadlines, held-back answers, coarse time |
 //! | `connection.rs` | one connection, from its first byte to its end |
 //! | `gateway.rs` | one response: `start_response`, the body, its framing |
+//! | `head_cache.rs` | the response head that was sent last |
 //! | `input.rs` | the request body |
 //! | `wire.rs`, `transport.rs` | reading and writing with deadlines; sockets |
 //! | `h1/` | HTTP/1.1: rules as functions of bytes |
@@ -38,6 +39,7 @@ mod config;
 mod connection;
 mod gateway;
 mod h1;
+mod head_cache;
 mod hooks;
 mod input;
 mod server;

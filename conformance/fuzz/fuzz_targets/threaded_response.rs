@@ -31,7 +31,7 @@ fuzz_target!(|data: &[u8]| {
     write_head(&mut out, &head);
     let lines = b"Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n";
     let keep = !flag(8) && framing != Framing::Close;
-    finish_head(&mut out, &Ending { framing, described: declared, code: status.code(), version, keep, lines });
+    finish_head(&mut out, &Ending { framing, described: declared, code: status.code(), version, keep }, lines);
     let body = match framing {
         Framing::NoContent => Vec::new(),
         // As much as was promised, as the gateway sees to it.
