@@ -124,8 +124,8 @@ impl Link<'_> {
         };
         loop {
             let mut fields = self.fields.take();
-            let arrived = self.buffers.end - self.buffers.start;
-            let next = match head::parse(&self.buffers.input[self.buffers.start..], arrived, &limits, &mut fields) {
+            let arrived = self.buffers.start..self.buffers.end;
+            let next = match head::parse(&self.buffers.input, arrived, &limits, &mut fields) {
                 Ok(Some(head)) => {
                     // The borrow of the buffer ends with the request; what is needed later is copied.
                     let taken = head.length;

@@ -13,12 +13,12 @@ use h1::head::{Limits, parse};
 fuzz_target!(|octets: &[u8]| {
     let limits = Limits { request_line: 300, head: 1000, fields: 20, body: 1000 };
     let mut fields = Vec::new();
-    let whole = parse(octets, octets.len(), &limits, &mut fields);
+    let whole = parse(octets, 0..octets.len(), &limits, &mut fields);
     // The server parses again whenever a line has ended; the first verdict counts.
     let ends = octets.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n + 1);
     let first = ends.chain([octets.len()]).find_map(|end| {
         let mut fields = Vec::new();
-        match parse(octets, end, &limits, &mut fields) {
+        match parse(octets, 0..end, &limits, &mut fields) {
             Ok(None) => None,
             Ok(Some(head)) => Some(Ok(head.length)),
             Err(reject) => Some(Err(reject)),

@@ -6,6 +6,8 @@
 //! [`head`](super::head). So nothing is refused here, and what is accepted is what that parser accepts, with the same
 //! result; a property test there compares the two.
 
+use std::ops::Range;
+
 use gateway_spec::{Field, Version};
 
 use super::octets::{self, TOKEN, run};
@@ -26,20 +28,22 @@ pub(super) struct Tokens<'b> {
     pub(super) length: usize,
 }
 
-/// The parts of the head at the beginning of `buffer`, and its fields, if it is whole, usual, and has no more than
-/// `most` fields. Else what is in `fields` means nothing.
+/// The parts of the head at the beginning of what has `arrived`, and its fields, if it is whole, usual, and has no more
+/// than `most` fields. Else what is in `fields` means nothing.
 ///
-/// Only the first `arrived` octets count. Those behind them are old; that they can be looked at spares the scan a
-/// second way for the last octets of a head.
+/// What is behind the octets that have arrived is old; that it can be looked at spares the scan a second way for the
+/// last octets of a head.
 pub(super) fn scan<'b>(
     buffer: &'b [u8],
-    arrived: usize,
+    arrived: Range<usize>,
     most: usize,
     fields: &mut Vec<Field<'b>>,
 ) -> Option<Tokens<'b>> {
     fields.clear();
-    let buffer = &buffer[..buffer.len().min(usize::from(u16::MAX))];
-    let method = run(TOKEN, buffer);
+    let whole = buffer;
+    let buffer = &buffer[arrived.start..buffer.len().min(arrived.start + usize::from(u16::MAX))];
+    let is_get = buffer.starts_with(b"GET ");
+    let method = if is_get { 3 } else { run(TOKEN, buffer) };
     let target = method + 1;
     if method == 0 || *buffer.get(method)? != b' ' {
         return None;
@@ -71,11 +75,11 @@ pub(super) fn scan<'b>(
         fields.push(Field { name: "", value });
         rest = next;
     };
-    if length > arrived || marks.length == 0 {
+    if length > arrived.len() || marks.length == 0 {
         return None;
     }
     // Validated as text in one go: names are ASCII, values nearly always.
-    let text = str::from_utf8(&buffer[..length]).ok()?;
+    let text = as_text(whole, arrived.start..arrived.start + length, is_get)?;
     let mut host = None;
     for (field, &(start, length)) in fields.iter_mut().zip(&names) {
         let (start, length) = (usize::from(start), usize::from(length));
@@ -86,4 +90,17 @@ pub(super) fn scan<'b>(
         }
     }
     Some(Tokens { method: text.get(..method)?, target: text.get(target..target_end)?, marks, version, host, length })
+}
+
+/// A part of the buffer, if it is text. `goes_on` tells whether text is likely to follow it, or what was there before: not
+/// a body.
+fn as_text(buffer: &[u8], part: Range<usize>, goes_on: bool) -> Option<&str> {
+    // Validation goes octet by octet where it cannot go by pairs of words, so it is given whole ones.
+    const PAIR: usize = 16;
+    let start = part.start - part.start % PAIR;
+    let end = if goes_on { part.end.next_multiple_of(PAIR) } else { part.end };
+    match buffer.get(start..end).map(str::from_utf8) {
+        Some(Ok(around)) => around.get(part.start - start..part.end - start),
+        _ => str::from_utf8(&buffer[part]).ok(),
+    }
 }
