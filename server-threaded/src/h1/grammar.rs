@@ -59,7 +59,7 @@ fn with_httparse<'b>(
     };
     fill(fields, request.headers);
     let version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
-    Ok(Some(Tokens { method, target, marks: Marks::find(target.as_bytes()), version, host: None, length }))
+    Ok(Some(Tokens { method, target, marks: Marks::find(target.as_bytes()), version, length }))
 }
 
 fn fill<'b>(fields: &mut Vec<Field<'b>>, parsed: &[httparse::Header<'b>]) {
@@ -93,7 +93,7 @@ fn other_version<'b>(
         Ok(httparse::Status::Complete((length, parsed))) => {
             fill(fields, parsed);
             let marks = Marks::find(target.as_bytes());
-            Ok(Some(Tokens { method, target, marks, version: Version::Http11, host: None, length: end + 1 + length }))
+            Ok(Some(Tokens { method, target, marks, version: Version::Http11, length: end + 1 + length }))
         }
         Ok(httparse::Status::Partial) => Ok(None),
         Err(httparse::Error::TooManyHeaders) => Err(TOO_LARGE),

@@ -9,6 +9,7 @@ use super::Reject;
 use super::framing::{Framer, Framing};
 use super::grammar::tokenize;
 use super::scan::scan;
+use super::section::Section;
 use super::target::Target;
 
 /// How many empty lines before a request line are skipped (H1-PARSE-05). Old clients send one after a body.
@@ -68,17 +69,25 @@ fn recycle<'b>(mut fields: Vec<Field<'_>>) -> Vec<Field<'b>> {
 
 /// Parses the head at the beginning of what has `arrived` in the buffer, where the rest is old; `None` if more is needed.
 ///
-/// `fields` gets the field lines. Call again only after a line feed has arrived: nothing changes before.
+/// `section` is kept from one head of a connection to the next. `fields` gets the field lines. Call again only after a line feed has arrived: nothing changes before.
 pub(crate) fn parse<'b>(
     buffer: &'b [u8],
     arrived: Range<usize>,
     limits: &Limits,
+    section: &'b mut Section,
     fields: &mut Vec<Field<'b>>,
 ) -> Result<Option<Head<'b>>, Reject> {
     let Some(blank) = skip_blank_lines(&buffer[arrived.clone()])? else { return Ok(None) };
     let arrived = arrived.start + blank..arrived.end;
-    let parsed = match scan(buffer, arrived.clone(), limits.fields, fields) {
-        Some(parsed) => parsed,
+    let scanned = scan(buffer, arrived.clone(), limits.fields, section);
+    // Not to be changed any more: the fields borrow from it.
+    let section: &'b Section = section;
+    let was_scanned = scanned.is_some();
+    let parsed = match scanned {
+        Some(parsed) => {
+            section.list(fields);
+            parsed
+        }
         None => {
             let head = &buffer[arrived];
             match tokenize(head, limits, fields)? {
@@ -96,17 +105,23 @@ pub(crate) fn parse<'b>(
     if parsed.length > limits.head {
         return Err(TOO_LARGE);
     }
-    let mut framer = Framer::default();
-    for field in &*fields {
-        framer.field(field)?;
-    }
-    let host = framer.host(parsed.version)?.and_then(|octets| parsed.host.or_else(|| str::from_utf8(octets).ok()));
+    let framer = match section.framer().get() {
+        Some(framer) if was_scanned => framer,
+        _ => {
+            let framer = Framer::read(fields)?;
+            section.framer().set(was_scanned.then_some(framer));
+            framer
+        }
+    };
+    let host = framer.host(parsed.version)?.and_then(|index| {
+        if was_scanned { section.value(index) } else { str::from_utf8(fields.get(index)?.value).ok() }
+    });
     let target = Target::parse(parsed.method, parsed.target, parsed.marks)?;
     if parsed.method == "CONNECT" {
         // H1-METH-18: an origin server, not a tunnel.
         return Err(Reject::new(501, "This server makes no tunnels."));
     }
-    let framing = framer.framing(parsed.version, limits.body)?;
+    let framing = framer.framing(parsed.version, limits.body, fields)?;
     Ok(Some(Head {
         method: parsed.method,
         target: parsed.target,
@@ -154,13 +169,12 @@ fn check_growth(head: &[u8], limits: &Limits) -> Result<(), Reject> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::scan::Tokens;
     use super::*;
 
     const LIMITS: Limits = Limits { request_line: 8192, head: 32768, fields: 100, body: 1 << 20 };
 
     fn outcome(bytes: &[u8]) -> Result<Option<usize>, u16> {
-        parse(bytes, 0..bytes.len(), &LIMITS, &mut Vec::new())
+        parse(bytes, 0..bytes.len(), &LIMITS, &mut Section::default(), &mut Vec::new())
             .map(|head| head.map(|head| head.length))
             .map_err(|reject| reject.code)
     }
@@ -169,8 +183,8 @@ mod tests {
     fn a_head_is_read_with_its_fields() {
         let bytes =
             b"\r\nPOST http://good:80/a%20b?x=1 HTTP/1.0\r\nhost: evil\r\nX:  a b \r\nContent-Length: 5\r\n\r\nhello";
-        let mut fields = Vec::new();
-        let head = parse(bytes, 0..bytes.len(), &LIMITS, &mut fields).unwrap().unwrap();
+        let (mut section, mut fields) = (Section::default(), Vec::new());
+        let head = parse(bytes, 0..bytes.len(), &LIMITS, &mut section, &mut fields).unwrap().unwrap();
         assert_eq!((head.method, head.path, head.query_string), ("POST", "/a%20b", "x=1"));
         assert_eq!((head.host, head.version), (Some("good:80"), Version::Http10));
         assert_eq!((head.framing, head.persistent), (Framing::Length(5), false));
@@ -217,14 +231,29 @@ mod tests {
             let arrived = before.len()..before.len() + bytes.len();
             bytes.splice(0..0, before.bytes());
             bytes.extend_from_slice(old.as_bytes());
-            let (mut scanned, mut parsed) = (Vec::new(), Vec::new());
-            if let Some(tokens) = scan(&bytes, arrived.clone(), 3, &mut scanned) {
+            let (mut section, mut scanned, mut parsed) = (Section::default(), Vec::new(), Vec::new());
+            if let Some(tokens) = scan(&bytes, arrived.clone(), 3, &mut section) {
+                section.list(&mut scanned);
                 let limits = Limits { fields: 3, ..LIMITS };
                 let expected = tokenize(&bytes[arrived], &limits, &mut parsed).unwrap().unwrap();
-                let last_host = parsed.iter().rfind(|field| field.name.eq_ignore_ascii_case("host"));
-                prop_assert_eq!(tokens.host.map(str::as_bytes), last_host.map(|field| field.value));
-                prop_assert_eq!(Tokens { host: None, ..tokens }, expected);
+                prop_assert_eq!(tokens, expected);
                 prop_assert_eq!(scanned, parsed);
+            }
+        }
+
+        /// Whatever was read before, a head is read as if it were the first.
+        #[test]
+        fn a_section_is_read_as_if_it_were_the_first(heads in proptest::collection::vec(
+            ("(GET /|POST /a\\?b|OPTIONS \\*) HTTP/1\\.[01]\r\n",
+             "(Host: a\r\n|Host: b\r\n|Host: a,\r\n){0,2}(Content-Length: 5\r\n|Expect: x\r\n|X:y\r\n)?(X: [ab]\r\n){0,2}\r\n"), 1..12)) {
+            let seen = |head: Option<Head<'_>>| format!("{head:?}");
+            let mut section = Section::default();
+            for (line, fields) in heads {
+                let bytes = [line, fields].concat().into_bytes();
+                let (mut alone, mut one, mut other) = (Section::default(), Vec::new(), Vec::new());
+                let expected = parse(&bytes, 0..bytes.len(), &LIMITS, &mut alone, &mut one).map(seen);
+                prop_assert_eq!(parse(&bytes, 0..bytes.len(), &LIMITS, &mut section, &mut other).map(seen), expected);
+                prop_assert_eq!(one, other);
             }
         }
 

@@ -8,13 +8,11 @@
 
 use std::ops::Range;
 
-use gateway_spec::{Field, Version};
+use gateway_spec::Version;
 
-use super::octets::{self, TOKEN, run};
+use super::octets::{TOKEN, run};
+use super::section::Section;
 use super::target::Marks;
-
-/// How many fields a usual head has at most. Browsers send a dozen.
-const FIELDS: usize = 32;
 
 /// The parts of a head by its grammar alone.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,13 +21,11 @@ pub(super) struct Tokens<'b> {
     pub(super) target: &'b str,
     pub(super) marks: Marks,
     pub(super) version: Version,
-    /// The value of `Host`, if the scan has it as text already.
-    pub(super) host: Option<&'b str>,
     pub(super) length: usize,
 }
 
-/// The parts of the head at the beginning of what has `arrived`, and its fields, if it is whole, usual, and has no more
-/// than `most` fields. Else what is in `fields` means nothing.
+/// The parts of the head at the beginning of what has `arrived`, if it is whole, usual, and has no more than `most`
+/// fields, which are then in `section`. Else `section` may have forgotten what it had.
 ///
 /// What is behind the octets that have arrived is old; that it can be looked at spares the scan a second way for the
 /// last octets of a head.
@@ -37,11 +33,10 @@ pub(super) fn scan<'b>(
     buffer: &'b [u8],
     arrived: Range<usize>,
     most: usize,
-    fields: &mut Vec<Field<'b>>,
+    section: &mut Section,
 ) -> Option<Tokens<'b>> {
-    fields.clear();
     let whole = buffer;
-    let buffer = &buffer[arrived.start..buffer.len().min(arrived.start + usize::from(u16::MAX))];
+    let buffer = &buffer[arrived.start..];
     let is_get = buffer.starts_with(b"GET ");
     let method = if is_get { 3 } else { run(TOKEN, buffer) };
     let target = method + 1;
@@ -56,40 +51,19 @@ pub(super) fn scan<'b>(
         b" HTTP/1.0\r\n" => Version::Http10,
         _ => return None,
     };
-    let mut rest = buffer.get(at..)?;
-    let mut names = [(0u16, 0u16); FIELDS];
-    let length = loop {
-        if let [b'\r', b'\n', ..] = rest {
-            break buffer.len() - rest.len() + 2;
-        }
-        let place = names[..most.min(FIELDS)].get_mut(fields.len())?;
-        let name = run(TOKEN, rest);
-        let [b':', b' ', value @ ..] = rest.get(name..)? else { return None };
-        let end = octets::text(value);
-        let (value, [b'\r', b'\n', next @ ..]) = value.split_at_checked(end)? else { return None };
-        if let (0, _) | (_, [b' ', ..] | [.., b' ']) = (name, value) {
-            return None;
-        }
-        *place = ((buffer.len() - rest.len()) as u16, name as u16);
-        // The name follows.
-        fields.push(Field { name: "", value });
-        rest = next;
-    };
+    let fields = buffer.get(at..)?;
+    let is_repeated = section.is_at(fields);
+    let length = at + if is_repeated { section.len() } else { section.find(fields, most)? };
     if length > arrived.len() || marks.length == 0 {
         return None;
     }
     // Validated as text in one go: names are ASCII, values nearly always.
-    let text = as_text(whole, arrived.start..arrived.start + length, is_get)?;
-    let mut host = None;
-    for (field, &(start, length)) in fields.iter_mut().zip(&names) {
-        let (start, length) = (usize::from(start), usize::from(length));
-        field.name = text.get(start..start + length)?;
-        if field.name.len() == 4 && field.name.eq_ignore_ascii_case("host") {
-            let value = start + length + 2;
-            host = text.get(value..value + field.value.len());
-        }
+    let validated = if is_repeated { at } else { length };
+    let text = as_text(whole, arrived.start..arrived.start + validated, is_get || is_repeated)?;
+    if !is_repeated {
+        section.keep(text.get(at..)?);
     }
-    Some(Tokens { method: text.get(..method)?, target: text.get(target..target_end)?, marks, version, host, length })
+    Some(Tokens { method: text.get(..method)?, target: text.get(target..target_end)?, marks, version, length })
 }
 
 /// A part of the buffer, if it is text. `goes_on` tells whether text is likely to follow it, or what was there before: not
