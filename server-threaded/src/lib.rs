@@ -25,7 +25,8 @@
 //! # Where to read
 //! | file | what |
 //! |---|---|
-//! | `server.rs` | the listener, admission, the cache of threads, shutdown |
+//! | `server.rs` | the listener, the threads, shutdown |
+//! | `admission.rs` | who has a place, who waits for one, who gets none |
 //! | `watchdog.rs`, `clock.rs` | deadlines, held-back answers, coarse time |
 //! | `connection.rs` | one connection, from its first byte to its end |
 //! | `gateway.rs` | one response: `start_response`, the body, its framing |
@@ -34,6 +35,7 @@
 //! | `wire.rs`, `transport.rs` | reading and writing with deadlines; sockets |
 //! | `h1/` | HTTP/1.1: rules as functions of bytes |
 
+mod admission;
 mod clock;
 mod config;
 mod connection;
