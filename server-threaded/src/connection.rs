@@ -239,7 +239,8 @@ impl Link<'_> {
 
     /// Answers what could not be understood; nothing after it is read as a request (H1-CON-10).
     fn refuse(&mut self, reject: Reject) -> io::Result<Next> {
-        let head_request = self.buffers.input[self.buffers.start..self.buffers.end].starts_with(b"HEAD ");
+        let arrived = &self.buffers.input[self.buffers.start..self.buffers.end];
+        let head_request = arrived.starts_with(b"HEAD ");
         let started = Instant::now();
         let server = self.wire.config.server_header.as_deref();
         let lines = self.buffers.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);
@@ -248,7 +249,7 @@ impl Link<'_> {
         let bytes = write_reject(&mut self.buffers.output, reject, &own);
         let result = self.wire.write(&[&self.buffers.output]);
         let outcome = Outcome { code: reject.code, bytes, aborted: result.is_err() };
-        report(self.wire, None, started, outcome);
+        report(self.wire, &Told::refused(arrived), started, outcome);
         result.map(|()| Next::Linger)
     }
 }
@@ -311,7 +312,7 @@ fn exchange(
     drop(environ);
     let (outcome, keep, lost) = response.send(result);
     if let Some(started) = started {
-        report(wire, Some(&request), started, outcome);
+        report(wire, &Told::of(&request), started, outcome);
     }
     if let Some(error) = lost {
         return Err(error);
@@ -342,18 +343,41 @@ fn begin_body(wire: &Arc<Wire>, source: &mut Arc<BodySource>, head: &Head<'_>, r
     }
 }
 
+/// What the `on_response` hook is told of a request.
+struct Told<'r> {
+    method: &'r str,
+    target: &'r str,
+    version: &'r str,
+    headers: &'r [Field<'r>],
+}
+
+impl<'r> Told<'r> {
+    fn of(request: &Request<'r>) -> Self {
+        let version = request.version.as_str();
+        Self { method: request.method, target: request.target, version, headers: request.headers }
+    }
+
+    /// Of a request that was refused: the beginning of its request line is worth knowing all the same.
+    fn refused(arrived: &'r [u8]) -> Self {
+        let mut lines = arrived.split(|&b| b == b'\r' || b == b'\n');
+        let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+        let mut parts = str::from_utf8(line).unwrap_or_default().split(' ');
+        let mut next = || parts.next().unwrap_or_default();
+        Self { method: next(), target: next(), version: "", headers: &[] }
+    }
+}
+
 /// Tells the `on_response` hook; a panic of it is caught like one of the application.
-fn report(wire: &Wire, request: Option<&Request<'_>>, started: Instant, outcome: Outcome) {
+fn report(wire: &Wire, request: &Told<'_>, started: Instant, outcome: Outcome) {
     let Some(hook) = &wire.config.on_response else { return };
     let field = |name: &str| {
-        let headers = request.map(|request| request.headers).unwrap_or_default();
-        headers.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     };
     let exchange = Exchange {
         peer: &wire.peer,
-        method: request.map_or("", |request| request.method),
-        target: request.map_or("", |request| request.target),
-        version: request.map_or("", |request| request.version.as_str()),
+        method: request.method,
+        target: request.target,
+        version: request.version,
         status: outcome.code,
         bytes: outcome.bytes,
         aborted: outcome.aborted,
