@@ -86,14 +86,16 @@ impl<'h> Head<'h> {
         self.status
     }
 
-    /// The headers in the order given, values as octets.
+    /// The headers in the order given, values as octets and without blanks at their ends, which are not part of a value
+    /// (H1-SYN-04).
     pub fn headers(&self) -> impl Iterator<Item = (&'h str, Cow<'h, [u8]>)> + use<'h> {
         // The check has seen that no character is above U+00FF, so nothing is lost here.
         let octets = |value: &'h str| latin1(value).unwrap_or_default();
         let is_ascii = self.facts.is_ascii;
-        self.headers
-            .iter()
-            .map(move |&(name, value)| (name, if is_ascii { value.as_bytes().into() } else { octets(value) }))
+        self.headers.iter().map(move |&(name, value)| {
+            let value = trim_blanks(value);
+            (name, if is_ascii { value.as_bytes().into() } else { octets(value) })
+        })
     }
 
     /// The `Content-Length` that the application declared, in bytes.
@@ -118,6 +120,17 @@ impl<'h> Head<'h> {
     #[must_use]
     pub const fn is_repeated(&self) -> bool {
         self.is_repeated
+    }
+}
+
+/// The value of a header without the blanks at its ends, SP and HTAB (H1-SYN-04).
+///
+/// [`Head::headers`] does so already. This is for values that go out by another way, such as early hints.
+#[must_use]
+pub fn trim_blanks(value: &str) -> &str {
+    match value.as_bytes() {
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => value.trim_matches([' ', '\t']),
+        _ => value, // nearly always
     }
 }
 
@@ -205,6 +218,10 @@ mod tests {
         }
         for value in ["", "a\tb", "a b", "\u{e9}\u{80}\u{ff}"] {
             assert!(check(&[("X", value)]).is_ok(), "{value:?}");
+        }
+        for (value, octets) in [(" \ta b\t ", "a b"), (" ", ""), ("\t\u{a0}", "\u{a0}")] {
+            let octets = latin1(octets).unwrap();
+            assert_eq!(check(&[("X", value)]).unwrap().headers().next().unwrap().1, octets, "{value:?}");
         }
         let octets: Vec<_> = check(&[("X", "\u{e9}")]).unwrap().headers().map(|(_, v)| v.into_owned()).collect();
         assert_eq!(octets, [b"\xe9"]);

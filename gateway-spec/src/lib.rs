@@ -27,7 +27,7 @@ pub use environ::{Environ, VERSION};
 pub use error::{Error, Misuse};
 pub use errors::{ErrorSink, Errors};
 pub use extensions::Extensions;
-pub use header::{Field, Head, check_header, is_hop_by_hop};
+pub use header::{Field, Head, check_header, is_hop_by_hop, trim_blanks};
 pub use input::{Input, Source};
 pub use last_head::LastHead;
 pub use path::{percent_decode, percent_encode_path};

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use gateway_spec::{Head, Status, Version};
+use gateway_spec::{Head, Status, Version, trim_blanks};
 
 use super::Reject;
 
@@ -148,7 +148,7 @@ pub(crate) fn write_early_hints(out: &mut Vec<u8>, headers: &[(&str, &str)]) {
     for (name, value) in headers {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
-        out.extend_from_slice(&gateway_spec::latin1(value).unwrap_or_default());
+        out.extend_from_slice(&gateway_spec::latin1(trim_blanks(value)).unwrap_or_default());
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
