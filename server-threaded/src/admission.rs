@@ -16,8 +16,9 @@ use crate::Config;
 use crate::clock::{Clock, milliseconds};
 use crate::hooks::{Exchange, Stats};
 use crate::transport::Stream;
+use crate::watch::Wait;
 use crate::watchdog::Refused;
-use crate::wire::{Wait, Wire};
+use crate::wire::Wire;
 
 /// How long a thread without a connection waits for one before it ends.
 const THREAD_IDLE: Duration = Duration::from_secs(10);

@@ -18,7 +18,8 @@ use crate::h1::section::Section;
 use crate::head_cache::HeadCache;
 use crate::hooks::Exchange;
 use crate::input::{BodySource, Remainder};
-use crate::wire::{Wait, Wire};
+use crate::watch::Wait;
+use crate::wire::Wire;
 
 /// How much is read at once, and the size that the buffer has at least.
 const READ: usize = 8 * 1024;

@@ -1,7 +1,6 @@
 //! One response: hands out `start_response`, drives the body, frames what it yields.
 
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
@@ -12,6 +11,7 @@ use gateway_spec::{
     check_header,
 };
 
+use crate::guard::{Guarded, guarded};
 use crate::h1::Reject;
 use crate::h1::date::Add;
 use crate::h1::response::{self, Ending, Facts, Framing};
@@ -148,7 +148,7 @@ impl<'c> Response<'c> {
     }
 
     fn send_blocks(&mut self, body: Body) -> Result<(), Error> {
-        let mut body = Guarded(Some(body));
+        let mut body = Guarded::new(body);
         let (mut waker, mut empty_blocks) = (None, 0);
         loop {
             if let Some(error) = self.lost.take() {
@@ -449,49 +449,6 @@ impl Write for Response<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// A body whose panics are errors, also the one in its `Drop`.
-struct Guarded(Option<Body>);
-
-impl Guarded {
-    fn next(&mut self, start_response: &mut dyn StartResponse) -> Result<Option<bytes::Bytes>, Error> {
-        let Some(body) = &mut self.0 else { return Ok(None) };
-        guarded(|| body.next(start_response).transpose())
-    }
-
-    const fn get(&mut self) -> Option<&mut Body> {
-        self.0.as_mut()
-    }
-
-    fn close(mut self) -> Result<(), Error> {
-        let body = self.0.take();
-        guarded(|| {
-            drop(body);
-            Ok(())
-        })
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        if let Some(body) = self.0.take() {
-            // After an error there is one already; this one is in the panic hook's output.
-            let _ = guarded(|| {
-                drop(body);
-                Ok(())
-            });
-        }
-    }
-}
-
-/// Runs a part of the application; a panic is an error like any other (GW-ERH-05).
-fn guarded<T>(part: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    // What a panic leaves half done belongs to the application, which chose to share it.
-    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(format!("the application panicked: {}", text.unwrap_or("no message")).into())
-    })
 }
 
 /// Whether the error is only that the client has gone.

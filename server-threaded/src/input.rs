@@ -10,7 +10,9 @@ use crate::h1::Reject;
 use crate::h1::chunked::{self, Broken, Decoder, Step};
 use crate::h1::framing::Framing;
 use crate::h1::response::CONTINUE;
-use crate::wire::{Pace, Wait, Wire};
+use crate::pace::Pace;
+use crate::watch::Wait;
+use crate::wire::Wire;
 
 /// How much is read from the socket at once when the application's own buffer is not used.
 const READ: usize = 8 * 1024;

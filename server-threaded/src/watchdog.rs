@@ -16,7 +16,7 @@ use crate::h1::date::{Add, DateCache};
 use crate::h1::response::{Own, write_reject};
 use crate::server::State;
 use crate::transport::Stream;
-use crate::wire::Wait;
+use crate::watch::Wait;
 
 /// How often it looks. Deadlines are kept to within this time.
 const TICK: Duration = Duration::from_millis(50);
