@@ -27,7 +27,7 @@ use crate::clock::{Pace, millis};
 use crate::gateway::{Content, Exchange, Progress, Responder, panicked};
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
-use crate::h1::head::{Head, Parsed, Scan, parse};
+use crate::h1::head::{Head, Scan, parse, parse_usual};
 use crate::h1::response::{self, Facts};
 use crate::input::RequestBody;
 use crate::log::Record;
@@ -297,24 +297,22 @@ impl Connection {
     }
 
     fn parse_head<const N: usize>(&mut self, worker: &mut Worker, bytes: &[u8], may_block: bool, turn: u32) -> Tried {
-        let mut scratch = [httparse::EMPTY_HEADER; N];
         let mut fields = [Field::EMPTY; N];
-        match parse(bytes, &mut fields, &mut scratch, &worker.limits) {
-            Ok(Parsed::Head(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
-            Ok(Parsed::MoreFields) => self.try_large_head(worker, bytes, may_block, turn),
-            Ok(Parsed::Partial) => Tried::Partial,
+        match parse_usual(bytes, &mut fields, &worker.limits) {
+            Ok(Some(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
+            Ok(None) => self.parse_unusual_head(worker, bytes, may_block, turn),
             Err(reject) => Tried::Refused(reject),
         }
     }
 
     #[cold]
-    fn try_large_head(&mut self, worker: &mut Worker, bytes: &[u8], may_block: bool, turn: u32) -> Tried {
+    fn parse_unusual_head(&mut self, worker: &mut Worker, bytes: &[u8], may_block: bool, turn: u32) -> Tried {
         let limits = worker.limits;
         let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
         let mut fields = vec![Field::EMPTY; limits.fields];
         match parse(bytes, &mut fields, &mut scratch, &limits) {
-            Ok(Parsed::Head(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
-            Ok(_) => Tried::Partial,
+            Ok(Some(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
+            Ok(None) => Tried::Partial,
             Err(reject) => Tried::Refused(reject),
         }
     }
@@ -442,9 +440,9 @@ impl Connection {
         let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
         let mut fields = vec![Field::EMPTY; limits.fields];
         let tried = match parse(&buffer[self.start..self.end], &mut fields, &mut scratch, &limits) {
-            Ok(Parsed::Head(head)) => self.call(worker, &head, Some(body)),
+            Ok(Some(head)) => self.call(worker, &head, Some(body)),
             // It was valid before.
-            Ok(_) => Tried::Step(Some(Next::Close)),
+            Ok(None) => Tried::Step(Some(Next::Close)),
             Err(reject) => Tried::Refused(reject),
         };
         self.buffer = buffer;
