@@ -15,7 +15,7 @@
 //! arrow is a misuse. Empty blocks are no event at all (GW-ITER-12).
 
 use crate::header::Head;
-use crate::{Error, Misuse, Status};
+use crate::{Error, Known, KnownHead, Misuse, Status};
 
 /// Where a response stands in the order of calls, and how much of its body there was.
 ///
@@ -94,6 +94,29 @@ impl Calls {
             }
             (Phase::Sent | Phase::Broken | Phase::Done, None) => Err(self.refuse(Misuse::StartedTwice).into()),
         }
+    }
+
+    /// As [`start`](Self::start), with a head that is remembered: says also whether this is the same one.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    #[inline]
+    pub fn start_known<'h>(
+        &mut self,
+        status: &'h Status,
+        headers: &'h [(&'h str, &'h str)],
+        exc_info: Option<Error>,
+        known: &mut KnownHead,
+    ) -> Result<(Head<'h>, Known), Error> {
+        if self.phase == Phase::Fresh
+            && exc_info.is_none()
+            && let Some(head) = known.find(status, headers)
+        {
+            (self.phase, self.declared, self.announced) = (Phase::Held, head.content_length(), false);
+            return Ok((head, Known::Same));
+        }
+        let head = self.start(status, headers, exc_info)?;
+        Ok((head, known.learn(&head)))
     }
 
     /// The body has yielded a block of `length` bytes: how many of them to send.

@@ -28,6 +28,12 @@ impl Field<'_> {
 pub struct Head<'h> {
     status: &'h Status,
     headers: &'h [(&'h str, &'h str)],
+    facts: Facts,
+}
+
+/// What a check has found out about headers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
     content_length: Option<u64>,
     has_date: bool,
     has_server: bool,
@@ -38,22 +44,36 @@ pub struct Head<'h> {
 impl<'h> Head<'h> {
     /// Checks in this order: names and values from first to last (GW-VAL-03; the status is valid by its type).
     pub(crate) fn check(status: &'h Status, headers: &'h [(&'h str, &'h str)]) -> Result<Self, Misuse> {
-        let mut head =
-            Self { status, headers, content_length: None, has_date: false, has_server: false, is_ascii: true };
+        let mut facts = Facts { is_ascii: true, ..Facts::default() };
         for &(name, value) in headers {
-            head.is_ascii &= check(name, value)?;
+            facts.is_ascii &= check(name, value)?;
             // By length first: most names are done after one comparison of numbers.
             match name.len() {
-                4 => head.has_date |= name.eq_ignore_ascii_case("date"),
-                6 => head.has_server |= name.eq_ignore_ascii_case("server"),
+                4 => facts.has_date |= name.eq_ignore_ascii_case("date"),
+                6 => facts.has_server |= name.eq_ignore_ascii_case("server"),
                 14 if name.eq_ignore_ascii_case("content-length") => match digits(value.as_bytes()) {
-                    Some(length) if head.content_length.is_none() => head.content_length = Some(length),
+                    Some(length) if facts.content_length.is_none() => facts.content_length = Some(length),
                     _ => return Err(Misuse::BadContentLength { value: value.to_owned() }),
                 },
                 _ => {}
             }
         }
-        Ok(head)
+        Ok(Self { status, headers, facts })
+    }
+
+    /// A head that was checked before, with what was found out then.
+    pub(crate) const fn of_facts(status: &'h Status, headers: &'h [(&'h str, &'h str)], facts: Facts) -> Self {
+        Self { status, headers, facts }
+    }
+
+    /// The headers as they were given.
+    pub(crate) const fn pairs(&self) -> &'h [(&'h str, &'h str)] {
+        self.headers
+    }
+
+    /// What the check has found out.
+    pub(crate) const fn facts(&self) -> Facts {
+        self.facts
     }
 
     /// The status.
@@ -66,7 +86,7 @@ impl<'h> Head<'h> {
     pub fn headers(&self) -> impl Iterator<Item = (&'h str, Cow<'h, [u8]>)> + use<'h> {
         // The check has seen that no character is above U+00FF, so nothing is lost here.
         let octets = |value: &'h str| latin1(value).unwrap_or_default();
-        let is_ascii = self.is_ascii;
+        let is_ascii = self.facts.is_ascii;
         self.headers
             .iter()
             .map(move |&(name, value)| (name, if is_ascii { value.as_bytes().into() } else { octets(value) }))
@@ -75,19 +95,19 @@ impl<'h> Head<'h> {
     /// The `Content-Length` that the application declared, in bytes.
     #[must_use]
     pub const fn content_length(&self) -> Option<u64> {
-        self.content_length
+        self.facts.content_length
     }
 
     /// Whether the application sent a `Date` of its own, so that the server adds none (GW-HDR-05).
     #[must_use]
     pub const fn has_date(&self) -> bool {
-        self.has_date
+        self.facts.has_date
     }
 
     /// Whether the application sent a `Server` of its own.
     #[must_use]
     pub const fn has_server(&self) -> bool {
-        self.has_server
+        self.facts.has_server
     }
 }
 
