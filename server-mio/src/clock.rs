@@ -23,7 +23,8 @@ impl Clock {
 
     /// Asks the system for the time. It never goes back.
     pub(crate) fn advance(&self) -> u64 {
-        let now = millis(self.start.elapsed()) + 1;
+        let elapsed = self.start.elapsed();
+        let now = elapsed.as_secs() * 1000 + u64::from(elapsed.subsec_millis()) + 1;
         let before = self.now.fetch_max(now, Ordering::Relaxed);
         if before / 1000 != now / 1000 {
             self.set_wall(now);

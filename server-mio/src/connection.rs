@@ -338,7 +338,7 @@ impl Connection {
         };
         let expects_continue = head.expect_continue && rest.is_empty();
         self.has_body = true;
-        body.begin(head.framing, expects_continue, worker.bodies.pop().unwrap_or_default(), config);
+        body.begin(head.framing, expects_continue, worker.bodies.take(), config);
         let mut state = body.lock();
         let taken = state.push(self.socket.clock.now(), rest);
         let whole = state.is_whole() || state.fault().is_some();
@@ -362,9 +362,8 @@ impl Connection {
     }
 
     fn wait_for_head(&mut self, worker: &mut Worker) -> Next {
-        let head_timeout = worker.shared.config.head_timeout;
         if self.end > self.start {
-            return Next::Wait(self.pace.deadline_after(millis(head_timeout)));
+            return Next::Wait(self.pace.deadline_after(worker.head_timeout));
         }
         self.give_back(worker);
         if worker.shared.is_draining() {
@@ -374,17 +373,16 @@ impl Connection {
             return if newcomer { Next::Idle(last_call) } else { Next::Close };
         }
         if self.requests == 0 {
-            return Next::Wait(self.pace.deadline_after(millis(head_timeout)));
+            return Next::Wait(self.pace.deadline_after(worker.head_timeout));
         }
-        Next::Idle(self.pace.deadline_after(millis(worker.shared.config.keep_alive_timeout)))
+        Next::Idle(self.pace.deadline_after(worker.keep_alive_timeout))
     }
 
     /// An idle connection keeps no buffers: the next one that is busy uses them.
     fn give_back(&mut self, worker: &mut Worker) {
         (self.start, self.end) = (0, 0);
-        let (front, stash) = self.out.take_buffers();
-        worker.take_back(std::mem::take(&mut self.buffer), front);
-        worker.take_back(Vec::new(), stash);
+        worker.buffers.put(std::mem::take(&mut self.buffer));
+        self.out.take_buffers(|buffer| worker.outs.put(buffer));
         if let Some(body) = &self.body {
             body.lock().rest();
         }
@@ -465,7 +463,7 @@ impl Connection {
         if !self.out.is_empty() {
             // Of a batch: should the application block, they are sent all the same.
             if worker.is_leading() {
-                if let Some(stash) = self.out.stash(&self.socket, || worker.outs.pop().unwrap_or_default()) {
+                if let Some(stash) = self.out.stash(&self.socket, || worker.outs.take()) {
                     worker.batch.set(stash);
                     self.batching = true;
                 }
@@ -475,9 +473,9 @@ impl Connection {
         }
         self.requests += 1;
         worker.count_request();
-        let head_buffer = worker.heads.pop().unwrap_or_default();
         if self.out.front.capacity() == 0 {
-            self.out.front = worker.outs.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER / 4));
+            self.out.front = worker.outs.take();
+            self.out.front.reserve(BUFFER / 4);
         }
         let shared = &*worker.shared;
         let last = shared.config.max_requests_per_connection.is_some_and(|most| self.requests >= most);
@@ -505,14 +503,14 @@ impl Connection {
         };
         let input = body.clone().map_or_else(Input::empty, |body| Input::new(body));
         let facts = Facts { head_only: head.method == "HEAD", version: head.version, code: 0 };
-        let mut exchange = Exchange::new(facts, head.keep_alive && !last, head_buffer, body);
+        let mut exchange = Exchange::new(facts, head.keep_alive && !last, body);
         let mut content = Content::Nothing;
         let mut responder = Responder {
             exchange: &mut exchange,
             out: &mut self.out,
             socket: &self.socket,
             shared,
-            date: &mut worker.date,
+            heads: &mut worker.heads,
         };
         let returned = catch_unwind(AssertUnwindSafe(|| {
             let mut environ = Environ::new(&request, input);
@@ -522,7 +520,6 @@ impl Connection {
         let progress = responder.begin(returned, &mut content);
         if progress == Progress::Over && exchange.keep_alive && !self.has_body && shared.config.on_response.is_none() {
             // The usual end, without moving the exchange about.
-            worker.heads.push(exchange.into_buffer());
             return Tried::Done;
         }
         Tried::Answered(exchange, content, progress)
@@ -577,6 +574,7 @@ impl Connection {
         if progress != Progress::Nothing {
             exchange.pauses = 0;
         }
+        self.responder(worker, &mut exchange).pause();
         self.phase = Phase::Response(Box::new((exchange, content)));
         Some(next)
     }
@@ -587,7 +585,6 @@ impl Connection {
         self.log(worker, exchange.code(), exchange.content, exchange.aborted);
         let reset = self.responder(worker, &mut exchange).looks_complete();
         let keep_alive = exchange.keep_alive;
-        worker.heads.push(exchange.into_buffer());
         if reset {
             // Nothing else can tell an HTTP/1.0 client that there should have been more. What was queued before the
             // failure may still go out; if it cannot, the client sees the same.
@@ -651,7 +648,7 @@ impl Connection {
                     self.buffer[self.end..][..rest.len()].copy_from_slice(rest);
                     self.end += rest.len();
                 }
-                worker.take_body(collected);
+                worker.bodies.put(collected);
             }
             // The application has kept the input: it may keep it, but nothing comes out of it any more.
             None => {
@@ -709,11 +706,11 @@ impl Connection {
         }
         let head_only = self.buffer[self.start..self.end].starts_with(b"HEAD ");
         if self.out.front.capacity() == 0 {
-            self.out.front = worker.outs.pop().unwrap_or_default();
+            self.out.front = worker.outs.take();
         }
         let second = self.socket.clock.second();
         let server = worker.shared.config.server_header.as_deref();
-        response::reject(&mut self.out.front, reject, head_only, server, &mut worker.date, second);
+        response::reject(&mut self.out.front, reject, head_only, server, &mut worker.heads.date, second);
         let content = if head_only { 0 } else { reject.text().len() as u64 + 1 };
         self.log(worker, reject.status().code(), content, false);
         self.leave_body(worker);
@@ -839,7 +836,7 @@ impl Connection {
     /// Reads once. A read that does not fill the buffer has emptied the socket; there will be an event when there is more.
     fn receive(&mut self, worker: &mut Worker) -> Received {
         if self.buffer.is_empty() {
-            self.buffer = worker.buffers.pop().unwrap_or_default();
+            self.buffer = worker.buffers.take();
         }
         if self.start > 0 && self.buffer.len() - self.end < BUFFER / 2 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -876,7 +873,13 @@ impl Connection {
     // ---- Small things
 
     fn responder<'a>(&'a mut self, worker: &'a mut Worker, exchange: &'a mut Exchange) -> Responder<'a> {
-        Responder { exchange, out: &mut self.out, socket: &self.socket, shared: &worker.shared, date: &mut worker.date }
+        Responder {
+            exchange,
+            out: &mut self.out,
+            socket: &self.socket,
+            shared: &worker.shared,
+            heads: &mut worker.heads,
+        }
     }
 
     fn alarm(&mut self, worker: &Worker) -> &Arc<Alarm> {

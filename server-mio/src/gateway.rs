@@ -8,7 +8,7 @@ use std::sync::Arc;
 use gateway_spec::{Body, Bytes, Calls, Error, FileBody, Misuse, StartResponse, Status, check_header};
 
 use crate::clock::Pace;
-use crate::h1::date::Date;
+use crate::h1::heads::{Begun, Heads};
 use crate::h1::response::{self, Delimiter, End, Facts};
 use crate::input::{RequestBody, patience};
 use crate::output::Output;
@@ -26,11 +26,8 @@ const FILE_TURN: u64 = 1 << 20;
 pub(crate) struct Exchange {
     calls: Calls,
     facts: Facts,
-    /// The head while it can still be replaced: status line and the headers of the application.
-    head: Vec<u8>,
-    declared: Option<u64>,
-    has_date: bool,
-    has_server: bool,
+    /// The head while it can still be replaced.
+    head: Begun,
     /// How the content ends, once the head is on its way.
     delimiter: Option<Delimiter>,
     /// Whether the connection can go on after it.
@@ -76,18 +73,15 @@ pub(crate) struct Responder<'a> {
     pub(crate) out: &'a mut Output,
     pub(crate) socket: &'a Socket,
     pub(crate) shared: &'a Shared,
-    pub(crate) date: &'a mut Date,
+    pub(crate) heads: &'a mut Heads,
 }
 
 impl Exchange {
-    pub(crate) const fn new(facts: Facts, keep_alive: bool, head: Vec<u8>, input: Option<Arc<RequestBody>>) -> Self {
+    pub(crate) const fn new(facts: Facts, keep_alive: bool, input: Option<Arc<RequestBody>>) -> Self {
         Self {
             calls: Calls::new(),
             facts,
-            head,
-            declared: None,
-            has_date: false,
-            has_server: false,
+            head: Begun::NOTHING,
             delimiter: None,
             keep_alive,
             finished: false,
@@ -102,11 +96,6 @@ impl Exchange {
     /// The status that was sent, or will be.
     pub(crate) const fn code(&self) -> u16 {
         self.facts.code
-    }
-
-    /// The end of it: gives back the buffer of the head.
-    pub(crate) fn into_buffer(self) -> Vec<u8> {
-        self.head
     }
 }
 
@@ -139,6 +128,13 @@ impl Responder<'_> {
         }
     }
 
+    /// Before other responses have their turn: a head that can still be replaced is kept.
+    pub(crate) fn pause(&mut self) {
+        if self.exchange.delimiter.is_none() {
+            self.heads.keep(&mut self.exchange.head);
+        }
+    }
+
     /// Sends what can be sent now.
     pub(crate) fn go_on(&mut self, content: &mut Content) -> Progress {
         let progress = match content {
@@ -161,18 +157,15 @@ impl Responder<'_> {
     }
 
     /// The most usual response: nothing, or one block, and its length is known.
+    #[inline]
     fn only_block(&mut self, block: Bytes) -> Progress {
+        let total = Some(block.len() as u64);
         if !block.is_empty()
-            && let Err(error) = self.queue_only(block)
+            && let Err(error) = self.queue(block, true, total)
         {
-            return self.fail(&error);
+            return self.fail(&error.into());
         }
         self.finish()
-    }
-
-    fn queue_only(&mut self, block: Bytes) -> Result<(), Error> {
-        let total = Some(block.len() as u64);
-        self.queue(block, true, total)
     }
 
     fn iterate(&mut self, body: &mut Body) -> Progress {
@@ -199,7 +192,7 @@ impl Responder<'_> {
             let total = left.map(|left| left + block.len() as u64);
             let last = left == Some(0);
             if let Err(error) = self.queue(block, last, total) {
-                return self.fail(&error);
+                return self.fail(&error.into());
             }
             if last || self.exchange.calls.is_complete() || self.exchange.facts.drops_content() {
                 return self.finish();
@@ -208,15 +201,18 @@ impl Responder<'_> {
     }
 
     /// Queues a block, and the head before the first. `total` is the length of the whole body, if that is known.
-    fn queue(&mut self, mut block: Bytes, last: bool, total: Option<u64>) -> Result<(), Error> {
+    #[inline]
+    fn queue(&mut self, mut block: Bytes, last: bool, total: Option<u64>) -> Result<(), Misuse> {
         let allowed = self.exchange.calls.yielded(block.len())?;
-        self.note_excess((block.len() - allowed) as u64);
+        if allowed < block.len() {
+            self.note_excess((block.len() - allowed) as u64);
+            block.truncate(allowed); // what goes past the declared length is not sent (GW-CL-01)
+        }
         self.commit(total, last);
         let exchange = &mut *self.exchange;
         if exchange.facts.drops_content() || allowed == 0 {
             return Ok(());
         }
-        block.truncate(allowed); // what goes past the declared length is not sent (GW-CL-01)
         exchange.content += allowed as u64;
         let chunked = exchange.delimiter == Some(Delimiter::Chunked);
         exchange.finished = chunked && last;
@@ -225,8 +221,9 @@ impl Responder<'_> {
     }
 
     /// Tells of bytes past the declared length, which are not sent (GW-CL-01, GW-DEF-07).
+    #[cold]
     fn note_excess(&self, bytes: u64) {
-        if bytes > 0 && !self.exchange.facts.drops_content() {
+        if !self.exchange.facts.drops_content() {
             self.report(&format!("GW-CL-01: the body goes past its Content-Length; {bytes} bytes were cut"));
         }
     }
@@ -295,6 +292,7 @@ impl Responder<'_> {
     }
 
     /// The body has ended, or is complete.
+    #[inline]
     fn finish(&mut self) -> Progress {
         if let Err(misuse) = self.exchange.calls.end() {
             return self.fail(&misuse.into());
@@ -310,16 +308,20 @@ impl Responder<'_> {
 
     /// Puts the head into the output, if it is not there. `total` is the length of the content, if that is known;
     /// `complete` says that the application has nothing more to say, so that it will not read more of its input.
+    #[inline]
     fn commit(&mut self, total: Option<u64>, complete: bool) {
-        let exchange = &mut *self.exchange;
-        if exchange.delimiter.is_some() {
-            return;
+        if self.exchange.delimiter.is_none() {
+            self.write_head(total, complete);
         }
+    }
+
+    fn write_head(&mut self, total: Option<u64>, complete: bool) {
+        let exchange = &mut *self.exchange;
         let facts = exchange.facts;
-        let length = match exchange.declared.or(total) {
+        let length = match exchange.head.declared.or(total) {
             // Not invented: of content that is dropped only what the application said, or showed (H1-NOB-03, H1-NOB-04).
-            None | Some(0) if exchange.declared.is_none() && facts.head_only => None,
-            _ if facts.code == 304 => exchange.declared,
+            None | Some(0) if exchange.head.declared.is_none() && facts.head_only => None,
+            _ if facts.code == 304 => exchange.head.declared,
             length => length,
         };
         let delimiter = response::delimiter(facts, length);
@@ -327,25 +329,9 @@ impl Responder<'_> {
         if let Some(input) = &exchange.input {
             exchange.keep_alive &= leaves_connection_usable(input, complete, self.shared.config.max_drain);
         }
+        let end = End { facts, length, delimiter, keep_alive: exchange.keep_alive };
         let server = self.shared.config.server_header.as_deref();
-        let second = self.socket.clock.second();
-        let own;
-        let lines = if exchange.has_date || exchange.has_server {
-            // The application's stand in place of the server's (GW-HDR-05).
-            let mut text = String::new();
-            if let Some(server) = server.filter(|_| !exchange.has_server) {
-                text.extend(["Server: ", server, "\r\n"]);
-            }
-            if !exchange.has_date {
-                text.extend(["Date: ", self.date.at(second), "\r\n"]);
-            }
-            own = text;
-            own.as_str()
-        } else {
-            self.date.lines(second, server)
-        };
-        response::end(&mut exchange.head, &End { facts, length, delimiter, keep_alive: exchange.keep_alive, lines });
-        self.out.front.extend_from_slice(&exchange.head);
+        self.heads.write(&mut self.out.front, &exchange.head, end, self.socket.clock.second(), server);
         exchange.delimiter = Some(delimiter);
         if delimiter == Delimiter::Length
             && let Some(length) = length
@@ -378,7 +364,7 @@ impl Responder<'_> {
     fn refuse(&mut self, status: &Status, text: &str) {
         let head_only = self.exchange.facts.head_only;
         let server = self.shared.config.server_header.as_deref();
-        let lines = self.date.lines(self.socket.clock.second(), server);
+        let lines = self.heads.date.lines(self.socket.clock.second(), server);
         response::refusal(&mut self.out.front, status, text, head_only, lines);
         self.exchange.facts.code = status.code();
         self.exchange.delimiter = Some(Delimiter::Length);
@@ -466,12 +452,7 @@ impl StartResponse for Responder<'_> {
         exc_info: Option<Error>,
     ) -> Result<&mut dyn Write, Error> {
         let exchange = &mut *self.exchange;
-        let head = exchange.calls.start(&status, headers, exc_info)?;
-        exchange.head.clear();
-        response::begin(&mut exchange.head, &head);
-        exchange.declared = head.content_length();
-        exchange.has_date = head.has_date();
-        exchange.has_server = head.has_server();
+        exchange.head = self.heads.begin(&mut exchange.calls, &status, headers, exc_info)?;
         exchange.facts.code = status.code();
         if exchange.facts.drops_content() {
             exchange.calls.ignore_length();

@@ -9,9 +9,9 @@ use gateway_spec::Peer;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::clock::Patience;
-use crate::h1::date::Date;
+use crate::clock::{Patience, millis};
 use crate::h1::head::Limits;
+use crate::h1::heads::Heads;
 use crate::handoff::{Handoff, Ticket};
 use crate::inbox::Inbox;
 use crate::input::patience;
@@ -21,7 +21,7 @@ use crate::socket::Socket;
 
 /// The size of a read buffer.
 pub(crate) const BUFFER: usize = 16 * 1024;
-/// How many buffers of a kind a thread keeps for connections to come.
+/// How many buffers of a kind a thread keeps for connections to come, and one more.
 const KEPT: usize = 64;
 
 /// The responses that the leader's thread holds back, to be sent by who takes over from it.
@@ -50,6 +50,42 @@ impl Batch {
     }
 }
 
+/// Buffers for connections to come.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    /// The one that was used last, apart from the others: on a loop that has one connection after the other, it goes to
+    /// and fro.
+    last: Vec<u8>,
+    more: Vec<Vec<u8>>,
+    /// One that had to grow beyond this is not kept.
+    largest: usize,
+}
+
+impl Spares {
+    const fn new(largest: usize) -> Self {
+        Self { last: Vec::new(), more: Vec::new(), largest }
+    }
+
+    /// A buffer, empty or with anything in it.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let last = std::mem::take(&mut self.last);
+        if last.capacity() > 0 { last } else { self.more.pop().unwrap_or_default() }
+    }
+
+    /// Takes a buffer that is not needed any more.
+    #[inline]
+    pub(crate) fn put(&mut self, buffer: Vec<u8>) {
+        if (1..=self.largest).contains(&buffer.capacity()) {
+            if self.last.capacity() == 0 {
+                self.last = buffer;
+            } else if self.more.len() < KEPT {
+                self.more.push(buffer);
+            }
+        }
+    }
+}
+
 /// A thread's date, buffers and settings. Buffers live here while connections idle, so that a busy loop uses the same few,
 /// and those are in the cache.
 #[derive(Debug)]
@@ -63,16 +99,17 @@ pub(crate) struct Worker {
     pub(crate) ticket: Option<Ticket>,
     handoff: Arc<Handoff>,
     pub(crate) limits: Limits,
+    /// In milliseconds.
+    pub(crate) head_timeout: u64,
+    pub(crate) keep_alive_timeout: u64,
     pub(crate) write_patience: Patience,
-    pub(crate) date: Date,
+    pub(crate) heads: Heads,
     /// For reading.
-    pub(crate) buffers: Vec<Vec<u8>>,
+    pub(crate) buffers: Spares,
     /// For collecting bodies of requests.
-    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) bodies: Spares,
     /// For writing.
-    pub(crate) outs: Vec<Vec<u8>>,
-    /// For heads that can still be replaced.
-    pub(crate) heads: Vec<Vec<u8>>,
+    pub(crate) outs: Spares,
 }
 
 impl Worker {
@@ -88,12 +125,13 @@ impl Worker {
         Self {
             lane,
             limits: config.head_limits(),
+            head_timeout: millis(config.head_timeout),
+            keep_alive_timeout: millis(config.keep_alive_timeout),
             write_patience: patience(config, config.write_timeout),
-            date: Date::new(),
-            buffers: Vec::new(),
-            bodies: Vec::new(),
-            outs: Vec::new(),
-            heads: Vec::new(),
+            heads: Heads::new(),
+            buffers: Spares::new(2 * BUFFER),
+            bodies: Spares::new(4 * BUFFER),
+            outs: Spares::new(4 * BUFFER),
             shared,
             inbox,
             registry,
@@ -106,23 +144,6 @@ impl Worker {
     /// Whether nobody has taken over the loop: then somebody will, if this thread blocks.
     pub(crate) fn is_leading(&self) -> bool {
         self.ticket.is_some_and(|ticket| self.handoff.is_current(ticket))
-    }
-
-    /// Takes buffers that are not needed any more. One that had to grow is not kept.
-    pub(crate) fn take_back(&mut self, buffer: Vec<u8>, out: Vec<u8>) {
-        if (1..=2 * BUFFER).contains(&buffer.capacity()) && self.buffers.len() < KEPT {
-            self.buffers.push(buffer);
-        }
-        if (1..=4 * BUFFER).contains(&out.capacity()) && self.outs.len() < KEPT {
-            self.outs.push(out);
-        }
-    }
-
-    /// Takes back what a body was collected in.
-    pub(crate) fn take_body(&mut self, body: Vec<u8>) {
-        if (1..=4 * BUFFER).contains(&body.capacity()) && self.bodies.len() < KEPT {
-            self.bodies.push(body);
-        }
     }
 
     pub(crate) fn count_request(&self) {

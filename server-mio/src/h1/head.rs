@@ -51,6 +51,7 @@ pub(crate) struct Head<'b, 'f> {
 ///
 /// # Errors
 /// The refusal, which is that of [`parse`].
+#[inline]
 pub(crate) fn parse_usual<'b, 'f>(
     bytes: &'b [u8],
     fields: &'f mut [Field<'b>],
