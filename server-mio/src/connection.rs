@@ -18,6 +18,7 @@
 //! itself waits for. It runs without the loop's lock, on whichever thread has the connection.
 
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -42,8 +43,8 @@ pub(crate) const LAST_CALL: u64 = 250;
 const TURN: u32 = 64;
 /// How many fields are read without allocating: more than browsers send.
 const FIELDS: usize = 24;
-/// How many bytes can hardly have more than eight fields.
-const SMALL_HEAD: usize = 200;
+/// How many bytes can hardly have more than four fields.
+const SMALL_HEAD: usize = 100;
 /// After how many milliseconds a body that has nothing yet, and does not wake the server, is asked again.
 const ASK_AGAIN: u64 = 10;
 
@@ -279,13 +280,19 @@ impl Connection {
         }
         // Out of `self` while the head borrows from it.
         let buffer = std::mem::take(&mut self.buffer);
+        let mut host = std::mem::take(&mut worker.host);
         let bytes = &buffer[self.start..self.end];
         // Fewer places to clear for the small heads of programs than for those of browsers.
-        let tried = if bytes.len() < SMALL_HEAD {
-            self.parse_head::<8>(worker, bytes, may_block, turn)
+        let (tried, new_host) = if bytes.len() < SMALL_HEAD {
+            self.parse_head::<4>(worker, bytes, &host, may_block, turn)
         } else {
-            self.parse_head::<FIELDS>(worker, bytes, may_block, turn)
+            self.parse_head::<FIELDS>(worker, bytes, &host, may_block, turn)
         };
+        if let Some(new_host) = new_host {
+            host.clear();
+            host.push_str(bytes.get(new_host).and_then(|host| str::from_utf8(host).ok()).unwrap_or_default());
+        }
+        worker.host = host;
         self.buffer = buffer;
         match tried {
             // The search had found an end that the parser does not see, or the limit.
@@ -296,12 +303,26 @@ impl Connection {
         }
     }
 
-    fn parse_head<const N: usize>(&mut self, worker: &mut Worker, bytes: &[u8], may_block: bool, turn: u32) -> Tried {
+    /// Goes on with the request whose head is at the beginning. Says also where its host is, if that is not the known one.
+    #[inline]
+    fn parse_head<const N: usize>(
+        &mut self,
+        worker: &mut Worker,
+        bytes: &[u8],
+        known_host: &str,
+        may_block: bool,
+        turn: u32,
+    ) -> (Tried, Option<Range<usize>>) {
         let mut fields = [Field::EMPTY; N];
-        match parse_usual(bytes, &mut fields, &worker.limits) {
-            Ok(Some(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
-            Ok(None) => self.parse_unusual_head(worker, bytes, may_block, turn),
-            Err(reject) => Tried::Refused(reject),
+        match parse_usual(bytes, &mut fields, &worker.limits, known_host) {
+            Ok(Some(head)) => {
+                let tried = self.request(worker, &head, &bytes[head.length..], may_block, turn);
+                let new_host = head.host.filter(|host| !std::ptr::eq(*host, known_host));
+                let start = |host: &str| host.as_ptr() as usize - bytes.as_ptr() as usize;
+                (tried, new_host.map(|host| start(host)..start(host) + host.len()))
+            }
+            Ok(None) => (self.parse_unusual_head(worker, bytes, may_block, turn), None),
+            Err(reject) => (Tried::Refused(reject), None),
         }
     }
 

@@ -104,6 +104,8 @@ pub(crate) struct Worker {
     pub(crate) keep_alive_timeout: u64,
     pub(crate) write_patience: Patience,
     pub(crate) heads: Heads,
+    /// A valid host: that of the last request.
+    pub(crate) host: String,
     /// For reading.
     pub(crate) buffers: Spares,
     /// For collecting bodies of requests.
@@ -129,6 +131,7 @@ impl Worker {
             keep_alive_timeout: millis(config.keep_alive_timeout),
             write_patience: patience(config, config.write_timeout),
             heads: Heads::new(),
+            host: String::new(),
             buffers: Spares::new(2 * BUFFER),
             bodies: Spares::new(4 * BUFFER),
             outs: Spares::new(4 * BUFFER),

@@ -47,7 +47,7 @@ pub(crate) struct Head<'b, 'f> {
 }
 
 /// Reads a head that begins at the first byte (blank lines were skipped), if it is [usual](scan) and `fields` has places
-/// enough for it.
+/// enough for it. `known_host` is a host that is known to be valid, or empty.
 ///
 /// # Errors
 /// The refusal, which is that of [`parse`].
@@ -56,12 +56,13 @@ pub(crate) fn parse_usual<'b, 'f>(
     bytes: &'b [u8],
     fields: &'f mut [Field<'b>],
     limits: &Limits,
+    known_host: &'b str,
 ) -> Result<Option<Head<'b, 'f>>, Reject> {
     // Nothing behind the limit has a say, so that the verdict does not depend on how much was read at once.
     let bytes = &bytes[..bytes.len().min(limits.head)];
     match scan::usual(bytes, fields) {
         Some((line, count, length)) if line.length - 2 <= limits.request_line && count <= limits.fields => {
-            Head::new(&line, &fields[..count], length, limits).map(Some)
+            Head::new(&line, &fields[..count], length, limits, known_host).map(Some)
         }
         _ => Ok(None),
     }
@@ -94,13 +95,19 @@ pub(crate) fn parse<'b, 'f>(
     for (field, header) in fields.iter_mut().zip(headers) {
         *field = Field { name: header.name, value: header.value };
     }
-    Head::new(&line, &fields[..count], line.length + length, limits).map(Some)
+    Head::new(&line, &fields[..count], line.length + length, limits, "").map(Some)
 }
 
 impl<'b, 'f> Head<'b, 'f> {
     /// Decides what the request line and the fields mean.
     #[inline]
-    fn new(line: &RequestLine<'b>, fields: &'f [Field<'b>], length: usize, limits: &Limits) -> Result<Self, Reject> {
+    fn new(
+        line: &RequestLine<'b>,
+        fields: &'f [Field<'b>],
+        length: usize,
+        limits: &Limits,
+        known_host: &'b str,
+    ) -> Result<Self, Reject> {
         let mut host = None;
         let mut controls = Controls::default();
         for &Field { name, value } in fields {
@@ -120,7 +127,7 @@ impl<'b, 'f> Head<'b, 'f> {
             }
         }
         let version = line.version;
-        let host = check_host(host, version)?;
+        let host = check_host(host, version, known_host)?;
         let target = if line.plain && line.target.starts_with('/') && line.method != "CONNECT" {
             Target { path: line.target, query: "", authority: None }
         } else {
@@ -168,8 +175,10 @@ fn check_line_ends(section: &[u8], headers: &[httparse::Header<'_>]) -> Result<(
 
 /// The `Host` field: there in HTTP/1.1 (H1-HOST-01), and valid (H1-HOST-03). Empty is valid only for a target without an
 /// authority, which no request has that is served here (H1-TGT-06).
-fn check_host(host: Option<&[u8]>, version: Version) -> Result<Option<&str>, Reject> {
+#[inline]
+fn check_host<'b>(host: Option<&'b [u8]>, version: Version, known: &'b str) -> Result<Option<&'b str>, Reject> {
     match host {
+        Some(value) if value == known.as_bytes() && !known.is_empty() => Ok(Some(known)),
         None if version == Version::Http10 => Ok(None),
         None => Err(Reject::Host("there is no Host")),
         Some(value) if is_authority(value) => Ok(str::from_utf8(value).ok()),

@@ -25,7 +25,7 @@ fn verdict(bytes: &[u8]) -> Verdict {
     let mut scratch = [httparse::EMPTY_HEADER; 8];
     let grammar = said(parse(bytes, &mut fields, &mut scratch[..LIMITS.fields], &LIMITS));
     let mut fields = [Field::EMPTY; 8];
-    let usual = parse_usual(bytes, &mut fields, &LIMITS);
+    let usual = parse_usual(bytes, &mut fields, &LIMITS, "b");
     if !matches!(usual, Ok(None)) {
         assert_eq!(said(usual), grammar, "{}", bytes.escape_ascii());
     }
@@ -272,8 +272,8 @@ fn limits() {
 #[test]
 fn few_places_for_fields_are_no_verdict() {
     let bytes = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
-    assert!(parse_usual(bytes, &mut [Field::EMPTY; 1], &LIMITS).unwrap().is_none());
-    assert!(parse_usual(bytes, &mut [Field::EMPTY; 2], &LIMITS).unwrap().is_some());
+    assert!(parse_usual(bytes, &mut [Field::EMPTY; 1], &LIMITS, "").unwrap().is_none());
+    assert!(parse_usual(bytes, &mut [Field::EMPTY; 2], &LIMITS, "").unwrap().is_some());
 }
 
 proptest! {
@@ -292,7 +292,7 @@ proptest! {
     fn the_usual_head_is_usual(lines in proptest::collection::vec("[A-Za-z-]{1,30}: ([!-~]([ -~]{0,20}[!-~])?)?\r\n", 0..4)) {
         let bytes = format!("GET /a?b HTTP/1.1\r\nHost: a\r\n{}\r\nbody", lines.concat()).into_bytes();
         let mut fields = [Field::EMPTY; 8];
-        prop_assert!(!matches!(parse_usual(&bytes, &mut fields, &LIMITS), Ok(None)));
+        prop_assert!(!matches!(parse_usual(&bytes, &mut fields, &LIMITS, ""), Ok(None)));
         verdict(&bytes);
     }
 
