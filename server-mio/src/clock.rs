@@ -92,6 +92,16 @@ impl Pace {
         self.bytes += bytes as u64;
     }
 
+    /// The same, begun so many milliseconds later.
+    pub(crate) const fn later(self, by: u64) -> Self {
+        Self { begun: self.begun + by, last: self.last + by, ..self }
+    }
+
+    /// The time of the last progress.
+    pub(crate) const fn last(&self) -> u64 {
+        self.last
+    }
+
     /// The time that is `after` the beginning.
     pub(crate) const fn deadline_after(&self, after: u64) -> u64 {
         self.begun.saturating_add(after)

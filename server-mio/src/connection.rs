@@ -18,6 +18,7 @@
 //! itself waits for. It runs without the loop's lock, on whichever thread has the connection.
 
 use std::fmt;
+use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -45,6 +46,9 @@ const TURN: u32 = 64;
 const FIELDS: usize = 24;
 /// How many bytes can hardly have more than four fields.
 const SMALL_HEAD: usize = 100;
+/// For how many milliseconds a client may pause within a small body before the application is called, which may have an
+/// answer for it already.
+const PAUSE: u64 = 100;
 /// After how many milliseconds a body that has nothing yet, and does not wake the server, is asked again.
 const ASK_AGAIN: u64 = 10;
 
@@ -135,6 +139,10 @@ pub(crate) struct Connection {
     batching: bool,
     /// Whether the request has a body, whose state is in `body`.
     has_body: bool,
+    /// Whether the application is to be called although not enough of the body is there.
+    is_impatient: bool,
+    /// Whether it was told that something went wrong on the connection.
+    has_failed: bool,
     requests: u64,
     /// When the present phase began, and how it goes.
     pace: Pace,
@@ -142,9 +150,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(token: usize, socket: Socket, peer: Peer) -> Self {
+    pub(crate) fn new(token: usize, socket: Arc<Socket>, peer: Peer) -> Self {
         let pace = Pace::new(socket.clock.now());
-        let socket = Arc::new(socket);
         Self {
             token,
             link: socket.clone(),
@@ -165,6 +172,8 @@ impl Connection {
             writing: false,
             batching: false,
             has_body: false,
+            is_impatient: false,
+            has_failed: false,
             requests: 0,
             pace,
             record: Record::default(),
@@ -217,6 +226,16 @@ impl Connection {
         }
     }
 
+    /// Whether it had a request.
+    pub(crate) const fn has_asked(&self) -> bool {
+        self.requests > 0
+    }
+
+    /// Whether all is said, and the client only has not closed its side.
+    pub(crate) const fn is_lingering(&self) -> bool {
+        matches!(self.phase, Phase::Linger { .. })
+    }
+
     /// A request that waited too long for a thread, or too many wait: 503.
     pub(crate) fn overload(&mut self, worker: &mut Worker) -> Next {
         self.refuse(worker, Reject::Overload);
@@ -246,9 +265,9 @@ impl Connection {
                                 self.next_request(worker);
                                 return None;
                             }
-                            Tried::Answered(exchange, content, progress) => {
+                            Tried::Answered(response, progress) => {
                                 *turn -= 1;
-                                return self.proceed(worker, exchange, content, progress);
+                                return self.proceed(worker, response, progress);
                             }
                         }
                     }
@@ -416,7 +435,8 @@ impl Connection {
         let Some(body) = self.body.clone() else { return Some(Next::Close) };
         loop {
             let state = body.lock();
-            let enough = state.is_whole()
+            let enough = self.is_impatient
+                || state.is_whole()
                 || state.fault().is_some()
                 || state.expects_continue()
                 || state.collected() >= worker.shared.config.body_buffer;
@@ -429,7 +449,7 @@ impl Connection {
                 return if may_block { self.call_again(worker, body) } else { Some(Next::Thread { fresh: true }) };
             }
             if !self.readable {
-                let deadline = body.deadline(&state);
+                let deadline = body.deadline(&state).min(state.last_progress() + PAUSE);
                 drop(state);
                 return Some(self.send(worker).unwrap_or(Next::Wait(deadline)));
             }
@@ -466,7 +486,7 @@ impl Connection {
         };
         self.buffer = buffer;
         match tried {
-            Tried::Answered(exchange, content, progress) => self.proceed(worker, exchange, content, progress),
+            Tried::Answered(response, progress) => self.proceed(worker, response, progress),
             Tried::Refused(reject) => self.refuse(worker, reject),
             Tried::Step(step) => step,
             Tried::Done => {
@@ -539,49 +559,52 @@ impl Connection {
         }));
         let returned = returned.unwrap_or_else(|panic| Err(Error::from(panicked(&*panic))));
         let progress = responder.begin(returned, &mut content);
-        if progress == Progress::Over && exchange.keep_alive && !self.has_body && shared.config.on_response.is_none() {
+        if progress == Progress::Over
+            && exchange.keep_alive
+            && shared.config.on_response.is_none()
+            && (!self.has_body || self.rest_of_body() == Rest::Nothing)
+        {
             // The usual end, without moving the exchange about.
             return Tried::Done;
         }
-        Tried::Answered(exchange, content, progress)
+        Tried::Answered(Box::new((exchange, content)), progress)
     }
 
     /// Goes on with a response that had to wait.
     fn respond(&mut self, worker: &mut Worker) -> Step {
-        let Phase::Response(response) = std::mem::replace(&mut self.phase, Phase::Head) else { return None };
-        let (mut exchange, mut content) = *response;
+        let Phase::Response(mut response) = std::mem::replace(&mut self.phase, Phase::Head) else { return None };
+        let (exchange, content) = &mut *response;
         if exchange.has_paused
-            && let Content::Body(body) = &mut content
+            && let Content::Body(body) = content
         {
             // Before the question, so that no wake-up falls between question and waker.
             self.alarm(worker).watch(body);
         }
         let sent = self.out.total;
-        let progress = self.responder(worker, &mut exchange).go_on(&mut content);
+        let progress = self.responder(worker, exchange).go_on(content);
         let sent = self.out.total - sent;
         if sent > 0 {
             self.pace.progress(self.socket.clock.now(), usize::try_from(sent).unwrap_or(usize::MAX));
         }
-        self.proceed(worker, exchange, content, progress)
+        self.proceed(worker, response, progress)
     }
 
     /// After the application has done what it could.
-    fn proceed(
-        &mut self,
-        worker: &mut Worker,
-        mut exchange: Exchange,
-        mut content: Content,
-        mut progress: Progress,
-    ) -> Step {
+    fn proceed(&mut self, worker: &mut Worker, mut response: Box<(Exchange, Content)>, mut progress: Progress) -> Step {
+        let (exchange, content) = &mut *response;
         if progress == Progress::Nothing && !exchange.has_paused {
             exchange.has_paused = true;
-            if let Content::Body(body) = &mut content {
+            if let Content::Body(body) = content {
                 self.alarm(worker).watch(body);
             }
-            progress = self.responder(worker, &mut exchange).go_on(&mut content);
+            progress = self.responder(worker, exchange).go_on(content);
+        }
+        if progress == Progress::Over && !exchange.aborted && self.out.has_large() {
+            // It is over when it is sent: only then can be told how it went.
+            progress = self.responder(worker, exchange).go_on(content);
         }
         let next = match progress {
-            Progress::Over => return self.over(worker, exchange),
+            Progress::Over => return self.over(worker, response.0),
             Progress::Yield => Next::Again,
             Progress::Blocked => self.blocked(worker),
             Progress::Nothing => {
@@ -595,17 +618,22 @@ impl Connection {
         if progress != Progress::Nothing {
             exchange.pauses = 0;
         }
-        self.responder(worker, &mut exchange).pause();
-        self.phase = Phase::Response(Box::new((exchange, content)));
+        self.responder(worker, exchange).pause();
+        self.phase = Phase::Response(response);
         Some(next)
     }
 
     /// The response is at its end; some of it may wait in the output.
     fn over(&mut self, worker: &mut Worker, mut exchange: Exchange) -> Step {
         self.writing = false;
+        if let Some(error) = exchange.error.take() {
+            self.report(worker, &error);
+        }
         self.log(worker, exchange.code(), exchange.content, exchange.aborted);
         let reset = self.responder(worker, &mut exchange).looks_complete();
         let keep_alive = exchange.keep_alive;
+        // With it goes its hold on the body, which is needed for the next request.
+        drop(exchange);
         if reset {
             // Nothing else can tell an HTTP/1.0 client that there should have been more. What was queued before the
             // failure may still go out; if it cannot, the client sees the same.
@@ -659,6 +687,7 @@ impl Connection {
         if !std::mem::take(&mut self.has_body) {
             return;
         }
+        self.is_impatient = false;
         let Some(body) = &mut self.body else { return };
         match Arc::get_mut(body) {
             Some(body) => {
@@ -758,7 +787,8 @@ impl Connection {
         loop {
             if !self.readable {
                 self.give_back(worker);
-                return Some(Next::Wait(self.pace.deadline_after(millis(worker.shared.config.linger_timeout))));
+                // As good as idle: a newcomer may have its place.
+                return Some(Next::Idle(self.pace.deadline_after(millis(worker.shared.config.linger_timeout))));
             }
             (self.start, self.end) = (0, 0);
             match self.receive(worker) {
@@ -778,12 +808,21 @@ impl Connection {
         let now = self.socket.clock.now();
         let refusable = match &self.phase {
             // Between requests: no error, and nobody to tell.
-            Phase::Head if self.end == self.start => return Some(Next::Close),
+            Phase::Head if self.end == self.start && (self.requests > 0 || !self.scan.has_blanks()) => {
+                return Some(Next::Close);
+            }
             Phase::Head if self.out.is_empty() => true,
             Phase::Body(_) => {
-                if let Some(body) = &self.body {
+                let Some(body) = &self.body else { return Some(Next::Close) };
+                let mut state = body.lock();
+                if body.deadline(&state) <= now {
                     // The application is told, as it would be if it had been reading (GW-DEF-04).
-                    body.lock().fail(Reject::Timeout);
+                    state.fail(Reject::Timeout);
+                } else if !worker.may_wait_with_client() {
+                    // Another pause, then.
+                    return Some(Next::Wait(body.deadline(&state).min(now + PAUSE)));
+                } else {
+                    self.is_impatient = true;
                 }
                 return None;
             }
@@ -832,7 +871,7 @@ impl Connection {
                 Some(self.blocked(worker))
             }
             Err(error) => {
-                worker.report(&self.peer, &error);
+                self.report(worker, &error);
                 Some(Next::Close)
             }
         }
@@ -847,7 +886,7 @@ impl Connection {
         if !self.writes_are_watched {
             self.writes_are_watched = true;
             if let Err(error) = worker.watch_writes(&self.socket, self.token) {
-                worker.report(&self.peer, &error);
+                self.report(worker, &error);
                 return Next::Close;
             }
         }
@@ -879,13 +918,16 @@ impl Connection {
                 self.end += n;
                 Received::Some
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
                 Received::Nothing
             }
             Err(error) => {
                 self.readable = false;
-                worker.report(&self.peer, &error);
+                // Who resets a connection between requests has only left.
+                if self.end > self.start || !matches!(self.phase, Phase::Head | Phase::Linger { .. }) {
+                    self.report(worker, &error);
+                }
                 Received::End
             }
         }
@@ -908,10 +950,30 @@ impl Connection {
         self.alarm.get_or_insert_with(|| Arc::new(Alarm::new(worker.inbox.clone(), token)))
     }
 
+    /// Tells what went wrong, once: the rest is the same misfortune.
+    fn report(&mut self, worker: &Worker, error: &io::Error) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            worker.report(&self.peer, error);
+        }
+    }
+
     fn log(&self, worker: &Worker, status: u16, content: u64, aborted: bool) {
         if let Some(on_response) = &worker.shared.config.on_response {
             let head = &self.buffer[self.start.min(self.buffer.len())..self.end.min(self.buffer.len())];
-            self.record.write(&**on_response, &self.peer, head, worker.limits, status, content, aborted);
+            let told = || self.record.write(&**on_response, &self.peer, head, worker.limits, status, content, aborted);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(told)) {
+                worker.complain(&*panic);
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// What an application has kept of a connection does not keep the connection.
+    fn drop(&mut self) {
+        let own = 2 + usize::from(self.body.is_some()) + usize::from(self.out.has_stash());
+        if Arc::strong_count(&self.socket) > own {
+            self.socket.stream.cut();
         }
     }
 }
@@ -935,7 +997,7 @@ enum Tried {
     /// The application has answered, and the next request can follow.
     Done,
     /// The application was called.
-    Answered(Exchange, Content, Progress),
+    Answered(Box<(Exchange, Content)>, Progress),
 }
 
 /// What is left of the body of a request that was answered.

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use gateway_spec::Peer;
@@ -32,6 +32,8 @@ const LISTENER: Token = Token(usize::MAX - 1);
 const ACCEPTS: usize = 64;
 /// How long nothing is accepted after the descriptors ran out.
 const BACK_OFF: u64 = 50;
+/// How many clients at once are told that there is no place for them, if not even as many may wait for one.
+const TURNED_AWAY: usize = 64;
 /// After how many milliseconds a new connection that says nothing counts as idle, and may be closed for another one.
 const FRESH: u64 = 500;
 /// Half of a token tells the place of a connection, the other half makes it different from others that had the place.
@@ -78,6 +80,10 @@ struct Slot {
     /// Since when it has been idle; zero if it is not.
     idle_since: u64,
     timer: Timer,
+    /// To cut the connection of an application that does not return.
+    socket: Weak<Socket>,
+    /// Whether its client is only told that there is no place.
+    turned_away: bool,
 }
 
 #[derive(Debug)]
@@ -176,8 +182,16 @@ impl Core {
         self.newcomers.clear();
         let mut connections = std::mem::take(&mut self.refused);
         for slot in &mut self.slots {
-            if let Place::Home(connection) = std::mem::replace(&mut slot.place, Place::Free) {
-                connections.push_back(connection);
+            match std::mem::replace(&mut slot.place, Place::Free) {
+                Place::Home(connection) => connections.push_back(connection),
+                // The thread that has it may be anywhere in the application: it finds the connection cut.
+                Place::Away => {
+                    if let Some(socket) = slot.socket.upgrade() {
+                        socket.stream.cut();
+                    }
+                    slot.place = Place::Away;
+                }
+                Place::Free => {}
             }
         }
         connections
@@ -258,7 +272,12 @@ impl Core {
         slot.missed = Ready::NONE;
         slot.idle_since = 0;
         slot.timer = Timer::new();
+        slot.socket = Weak::new();
         self.free.push(index);
+        if std::mem::take(&mut slot.turned_away) {
+            self.shared.counts.turned_away.fetch_sub(1, Ordering::SeqCst);
+            return;
+        }
         self.shared.counts.open.fetch_sub(1, Ordering::SeqCst);
         if !self.newcomers.is_empty() {
             self.let_in();
@@ -394,7 +413,10 @@ impl Core {
                     }
                     return;
                 }
+                // Who idles between requests makes room; of those who have not asked yet, none is better than the others.
+                Err(error) if is_exhaustion(&error) && self.shed_if(now, Connection::has_asked) => {}
                 Err(error) if is_exhaustion(&error) => {
+                    self.shared.tell_others(&self.inbox, || Message::Shed);
                     self.turn_one_away();
                     self.accept_at = now + BACK_OFF;
                     return;
@@ -442,9 +464,11 @@ impl Core {
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        if self.newcomers.is_empty() && shared.counts.open_one(config.max_connections) {
+        let counts = &shared.counts;
+        let has_place = || counts.open_one(config.max_connections);
+        if self.newcomers.is_empty() && (has_place() || (self.shed(now) && has_place())) {
             self.enter(stream, peer);
-        } else if self.newcomers.len() < config.max_pending {
+        } else if counts.newcomers.load(Ordering::SeqCst) < config.max_pending {
             self.newcomers.push_back((stream, peer, now));
             shared.counts.newcomers.fetch_add(1, Ordering::SeqCst);
             if !self.shed(now) {
@@ -454,6 +478,8 @@ impl Core {
             self.let_in();
         } else {
             self.refuse(stream, peer);
+            // Perhaps somebody idles in another loop, and leaves a place for the next one.
+            shared.tell_others(&self.inbox, || Message::Shed);
         }
     }
 
@@ -474,19 +500,28 @@ impl Core {
 
     /// Closes the connection that has been idle for longest, if one is idle.
     fn shed(&mut self, now: u64) -> bool {
-        let idle = self.slots.iter().enumerate().filter(|(_, slot)| (1..=now).contains(&slot.idle_since));
+        self.shed_if(now, |_| true)
+    }
+
+    /// As [`shed`](Self::shed), among some connections.
+    fn shed_if(&mut self, now: u64, may_go: impl Fn(&Connection) -> bool) -> bool {
+        let idle = self.slots.iter().enumerate().filter(|(_, slot)| match &slot.place {
+            Place::Home(connection) => (1..=now).contains(&slot.idle_since) && !slot.turned_away && may_go(connection),
+            _ => false,
+        });
         let Some((index, slot)) = idle.min_by_key(|(_, slot)| slot.idle_since) else { return false };
         let token = slot.generation << HALF | index;
-        self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
         // An idle connection has no response, so that nothing of the application is dropped here.
-        drop(self.take(token, Ready::NONE));
+        if self.take(token, Ready::NONE).is_some_and(|connection| !connection.is_lingering()) {
+            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+        }
         self.vacate(token);
         true
     }
 
     /// A new connection, which was counted, gets a place.
     fn enter(&mut self, stream: Stream, peer: Peer) {
-        let Some(connection) = self.place(stream, peer) else { return };
+        let Some(connection) = self.place(stream, peer, false) else { return };
         let now = self.shared.clock.now();
         let timeout = if self.shared.is_draining() { LAST_CALL } else { millis(self.shared.config.head_timeout) };
         let token = connection.token;
@@ -499,17 +534,17 @@ impl Core {
 
     /// There is no place for a new connection: it gets one for as long as it takes to tell it so.
     fn refuse(&mut self, stream: Stream, peer: Peer) {
-        let most = self.shared.config.max_connections + self.shared.config.max_pending;
-        if !self.shared.counts.open_one(most) {
+        let most = self.shared.config.max_pending.max(TURNED_AWAY);
+        if !self.shared.counts.turn_away_one(most) {
             self.dismiss(&stream);
-        } else if let Some(connection) = self.place(stream, peer) {
+        } else if let Some(connection) = self.place(stream, peer, true) {
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             self.refused.push_back(connection);
         }
     }
 
     /// Makes a connection, which was counted.
-    fn place(&mut self, stream: Stream, peer: Peer) -> Option<Box<Connection>> {
+    fn place(&mut self, stream: Stream, peer: Peer, turned_away: bool) -> Option<Box<Connection>> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -517,6 +552,8 @@ impl Core {
                 missed: Ready::NONE,
                 idle_since: 0,
                 timer: Timer::new(),
+                socket: Weak::new(),
+                turned_away: false,
             });
             self.slots.len() - 1
         });
@@ -528,11 +565,14 @@ impl Core {
                 let _ = catch_unwind(AssertUnwindSafe(|| on_error(&peer, &error)));
             }
             self.free.push(index);
-            self.shared.counts.open.fetch_sub(1, Ordering::SeqCst);
+            let counts = &self.shared.counts;
+            let count = if turned_away { &counts.turned_away } else { &counts.open };
+            count.fetch_sub(1, Ordering::SeqCst);
             return None;
         }
-        self.slots[index].place = Place::Away;
-        let socket = Socket::new(stream, self.shared.clock.clone());
+        let socket = Arc::new(Socket::new(stream, self.shared.clock.clone()));
+        let slot = &mut self.slots[index];
+        (slot.place, slot.turned_away, slot.socket) = (Place::Away, turned_away, Arc::downgrade(&socket));
         Some(Box::new(Connection::new(token, socket, peer)))
     }
 

@@ -12,7 +12,7 @@ use crate::h1::heads::{Begun, Heads};
 use crate::h1::response::{self, Delimiter, End, Facts};
 use crate::input::{RequestBody, patience};
 use crate::output::Output;
-use crate::server::Shared;
+use crate::server::{Shared, State};
 use crate::socket::Socket;
 use crate::transport::Direction;
 
@@ -36,11 +36,15 @@ pub(crate) struct Exchange {
     finished: bool,
     /// Whether it was cut before its end.
     pub(crate) aborted: bool,
+    /// Why, if the application is not to blame.
+    pub(crate) error: Option<io::Error>,
     /// Whether the body has said that it has nothing yet, and how often in a row.
     pub(crate) has_paused: bool,
     pub(crate) pauses: u8,
     /// How many bytes of content were queued or sent.
     pub(crate) content: u64,
+    /// How the client keeps up with `write`, and when it was last waited for.
+    written: Option<(Pace, u64)>,
     /// The body of the request, if it has one.
     input: Option<Arc<RequestBody>>,
 }
@@ -86,11 +90,18 @@ impl Exchange {
             keep_alive,
             finished: false,
             aborted: false,
+            error: None,
+            written: None,
             has_paused: false,
             pauses: 0,
             content: 0,
             input,
         }
+    }
+
+    /// Whether content was sent, as by `write`, or none will be.
+    const fn has_content_or_drops_it(&self) -> bool {
+        self.delimiter.is_some() || self.facts.drops_content()
     }
 
     /// The status that was sent, or will be.
@@ -116,10 +127,10 @@ impl Responder<'_> {
             Ok(block) => self.only_block(block),
             Err(body) => {
                 *content = match body.into_file() {
-                    Ok(file) if file.remaining() > SMALL_FILE && !self.exchange.facts.drops_content() => {
+                    Ok(file) if file.remaining() > SMALL_FILE && !self.exchange.has_content_or_drops_it() => {
                         Content::File(file)
                     }
-                    // Small, or not sent at all: read as any other body.
+                    // Small, not sent at all, or behind what was written: read as any other body.
                     Ok(file) => Content::Body(Body::from_blocks(Small(file))),
                     Err(body) => Content::Body(body),
                 };
@@ -138,7 +149,7 @@ impl Responder<'_> {
     /// Sends what can be sent now.
     pub(crate) fn go_on(&mut self, content: &mut Content) -> Progress {
         let progress = match content {
-            Content::Nothing => Progress::Over,
+            Content::Nothing => self.flush_last(),
             Content::Body(body) => self.iterate(body),
             Content::File(file) => self.send_file(file),
         };
@@ -146,6 +157,15 @@ impl Responder<'_> {
             self.close(content);
         }
         progress
+    }
+
+    /// Sends the last of a response whose body is over.
+    fn flush_last(&mut self) -> Progress {
+        match self.out.flush(&self.socket.stream) {
+            Ok((_, true)) => Progress::Over,
+            Ok((_, false)) => Progress::Blocked,
+            Err(error) => self.abort(error),
+        }
     }
 
     /// Drops the body, which is `close()` (GW-ITER-08).
@@ -174,7 +194,10 @@ impl Responder<'_> {
             match self.out.flush(&self.socket.stream) {
                 Ok((_, true)) => {}
                 Ok((_, false)) => return Progress::Blocked,
-                Err(error) => return self.abort(&error),
+                Err(error) => return self.abort(error),
+            }
+            if self.shared.state() == State::Stopping {
+                return self.abort(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped"));
             }
             if self.exchange.calls.is_complete() {
                 return self.finish(); // GW-CL-02: also before the first block, if `write` has sent it all
@@ -230,6 +253,7 @@ impl Responder<'_> {
 
     fn send_file(&mut self, file: &mut FileBody) -> Progress {
         if self.exchange.delimiter.is_none() {
+            // Not chunked: its length is known, and nothing was sent before it.
             let total = file.remaining();
             let length = usize::try_from(total).unwrap_or(usize::MAX);
             match self.exchange.calls.yielded(length) {
@@ -245,14 +269,14 @@ impl Responder<'_> {
                         *file = shorter;
                         self.send_file(file)
                     }
-                    Err(error) => self.abort(&error),
+                    Err(error) => self.abort(error),
                 };
             }
         }
         match self.out.flush(&self.socket.stream) {
             Ok((_, true)) => {}
             Ok((_, false)) => return Progress::Blocked,
-            Err(error) => return self.abort(&error),
+            Err(error) => return self.abort(error),
         }
         let mut turn = FILE_TURN;
         while file.remaining() > 0 {
@@ -263,10 +287,11 @@ impl Responder<'_> {
             let size = usize::try_from(file.remaining().min(turn)).unwrap_or(usize::MAX);
             match rustix::fs::sendfile(&self.socket.stream, file.file(), Some(&mut offset), size) {
                 Ok(0) => {
-                    return self.abort(&io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
+                    return self.abort(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
                 }
                 Ok(n) => {
                     file.advance(n as u64);
+                    self.out.total += n as u64;
                     turn = turn.saturating_sub(n as u64);
                 }
                 Err(rustix::io::Errno::INTR) => {}
@@ -279,13 +304,13 @@ impl Responder<'_> {
                         match self.out.flush(&self.socket.stream) {
                             Ok((_, true)) => {}
                             Ok((_, false)) => return Progress::Blocked,
-                            Err(error) => return self.abort(&error),
+                            Err(error) => return self.abort(error),
                         }
                     }
                     Ok(None) => break,
-                    Err(error) => return self.abort(&error),
+                    Err(error) => return self.abort(error),
                 },
-                Err(errno) => return self.abort(&errno.into()),
+                Err(errno) => return self.abort(errno.into()),
             }
         }
         self.finish()
@@ -325,10 +350,9 @@ impl Responder<'_> {
             length => length,
         };
         let delimiter = response::delimiter(facts, length);
-        exchange.keep_alive &= delimiter != Delimiter::Close && !self.shared.is_draining();
-        if let Some(input) = &exchange.input {
-            exchange.keep_alive &= leaves_connection_usable(input, complete, self.shared.config.max_drain);
-        }
+        exchange.keep_alive &= delimiter != Delimiter::Close;
+        self.check_keep_alive(complete);
+        let exchange = &mut *self.exchange;
         let end = End { facts, length, delimiter, keep_alive: exchange.keep_alive };
         let server = self.shared.config.server_header.as_deref();
         self.heads.write(&mut self.out.front, &exchange.head, end, self.socket.clock.second(), server);
@@ -341,39 +365,55 @@ impl Responder<'_> {
         }
     }
 
+    /// Decides whether the connection can go on after this response.
+    #[inline]
+    fn check_keep_alive(&mut self, complete: bool) {
+        let exchange = &mut *self.exchange;
+        exchange.keep_alive &= !self.shared.is_draining();
+        if let Some(input) = &exchange.input {
+            exchange.keep_alive &= leaves_connection_usable(input, complete, self.shared.config.max_drain);
+        }
+    }
+
     /// The application has failed, or broke the contract: a response of the server's own if nothing was sent, else the
     /// connection is cut, so that nothing looks complete that is not (GW-ERH-05).
     pub(crate) fn fail(&mut self, error: &Error) -> Progress {
         self.report(error);
-        self.exchange.keep_alive = false;
         if self.exchange.delimiter.is_some() {
+            self.exchange.keep_alive = false;
             self.exchange.aborted = true;
             return Progress::Over;
         }
         let fault = self.exchange.input.as_ref().and_then(|input| input.try_lock().and_then(|body| body.fault()));
         let (status, text) = match fault {
             // The application could not do its work because of the client (GW-DEF-04).
-            Some(reject) => (reject.status(), reject.text()),
+            Some(reject) => {
+                self.exchange.keep_alive = false;
+                (reject.status(), reject.text())
+            }
             None => (Status::INTERNAL_SERVER_ERROR, "the application has failed"),
         };
         self.refuse(&status, text);
         Progress::Over
     }
 
-    /// A response of the server's own, in place of the application's.
+    /// A response of the server's own, in place of the application's. The connection may go on: this request has failed,
+    /// and no other.
     fn refuse(&mut self, status: &Status, text: &str) {
-        let head_only = self.exchange.facts.head_only;
+        self.check_keep_alive(true);
+        let exchange = &mut *self.exchange;
+        exchange.facts.code = status.code();
         let server = self.shared.config.server_header.as_deref();
         let lines = self.heads.date.lines(self.socket.clock.second(), server);
-        response::refusal(&mut self.out.front, status, text, head_only, lines);
-        self.exchange.facts.code = status.code();
-        self.exchange.delimiter = Some(Delimiter::Length);
-        self.exchange.finished = true;
-        self.exchange.content = if head_only { 0 } else { text.len() as u64 + 1 };
+        response::refusal(&mut self.out.front, status, text, exchange.facts, exchange.keep_alive, lines);
+        exchange.delimiter = Some(Delimiter::Length);
+        exchange.finished = true;
+        exchange.content = if exchange.facts.head_only { 0 } else { text.len() as u64 + 1 };
     }
 
     /// The connection or the file has failed: nothing more can be sent.
-    pub(crate) fn abort(&mut self, _error: &io::Error) -> Progress {
+    pub(crate) fn abort(&mut self, error: io::Error) -> Progress {
+        self.exchange.error = Some(error);
         self.exchange.aborted = true;
         self.exchange.keep_alive = false;
         Progress::Over
@@ -391,17 +431,20 @@ impl Responder<'_> {
     /// Sends what was queued, waiting for the client: for `write`, where the application waits too.
     fn flush_all(&mut self) -> io::Result<()> {
         let patience = patience(&self.shared.config, self.shared.config.write_timeout);
-        let mut pace = Pace::new(self.socket.clock.now());
+        let now = self.socket.clock.now();
+        // The time that the application took between two writes is not the client's.
+        let mut pace =
+            self.exchange.written.map_or(Pace::new(now), |(pace, left)| pace.later(now.saturating_sub(left)));
         loop {
-            match self.out.flush(&self.socket.stream)? {
-                (_, true) => return Ok(()),
-                (sent, false) => {
-                    if sent > 0 {
-                        pace.progress(self.socket.clock.advance(), sent);
-                    }
-                    self.socket.wait(Direction::Write, &pace, patience)?;
-                }
+            let (sent, all) = self.out.flush(&self.socket.stream)?;
+            if sent > 0 {
+                pace.progress(self.socket.clock.now(), sent);
             }
+            if all {
+                self.exchange.written = Some((pace, self.socket.clock.now()));
+                return Ok(());
+            }
+            self.socket.wait(Direction::Write, &pace, patience)?;
         }
     }
 }
@@ -501,8 +544,9 @@ impl Write for Responder<'_> {
             self.out.copy(piece, chunked);
             self.exchange.content += piece.len() as u64;
             if let Err(error) = self.flush_all() {
-                self.abort(&error);
-                return Err(error);
+                let kind = error.kind();
+                self.abort(error);
+                return Err(kind.into());
             }
         }
         Ok(bytes.len())

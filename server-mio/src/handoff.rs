@@ -119,6 +119,11 @@ impl Handoff {
         self.detached.load(Ordering::SeqCst) >= self.cap as isize - 1
     }
 
+    /// Whether most threads are still to be had.
+    pub(crate) fn has_plenty(&self) -> bool {
+        self.detached.load(Ordering::SeqCst) <= self.cap as isize / 4
+    }
+
     /// For the monitor: the ticket, and whether it is that of a thread that drives a connection.
     pub(crate) fn look(&self) -> (u64, bool) {
         let ticket = self.ticket.load(Ordering::SeqCst);
@@ -135,6 +140,10 @@ impl Handoff {
         if threads.standing_by > 0 {
             threads.summoned = true;
             self.wake.notify_one();
+            return Summons::Woken;
+        }
+        if threads.summoned {
+            // One that was made for this has not come yet: on a busy machine that takes a while, and no more are needed.
             return Summons::Woken;
         }
         if threads.total >= self.cap || threads.ended {
@@ -168,7 +177,10 @@ impl Handoff {
 
     /// A thread that was counted could not be made, or has ended otherwise.
     pub(crate) fn leave(&self) {
-        self.threads().total -= 1;
+        let mut threads = self.threads();
+        threads.total -= 1;
+        threads.summoned = false;
+        drop(threads);
         self.wake.notify_all();
     }
 

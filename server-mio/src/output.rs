@@ -66,6 +66,16 @@ impl Output {
         self.sent == self.front.len() && self.block.is_empty() && self.back.is_empty() && self.stashed == 0
     }
 
+    /// Whether a large block waits.
+    pub(crate) const fn has_large(&self) -> bool {
+        !self.block.is_empty() || !self.back.is_empty()
+    }
+
+    /// Whether it shares the socket.
+    pub(crate) const fn has_stash(&self) -> bool {
+        self.stash.is_some()
+    }
+
     /// Whether what waits should be sent before more is made (the high-water mark).
     pub(crate) const fn is_full(&self) -> bool {
         !self.block.is_empty() || !self.back.is_empty() || self.front.len() - self.sent + self.stashed >= 2 * COPY

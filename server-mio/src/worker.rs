@@ -1,7 +1,9 @@
 //! [`Worker`]: what a thread brings along to drive connections.
 
+use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +12,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::clock::{Patience, millis};
+use crate::gateway::panicked;
 use crate::h1::head::Limits;
 use crate::h1::heads::Heads;
 use crate::handoff::{Handoff, Ticket};
@@ -149,6 +152,12 @@ impl Worker {
         self.ticket.is_some_and(|ticket| self.handoff.is_current(ticket))
     }
 
+    /// Whether there are threads enough for an application to wait with its client for the rest of a request. Others
+    /// have to wait for the application, and must not want for threads because some clients are slow.
+    pub(crate) fn may_wait_with_client(&self) -> bool {
+        self.handoff.has_plenty()
+    }
+
     pub(crate) fn count_request(&self) {
         self.shared.counts.requests[self.lane].0.fetch_add(1, Ordering::Relaxed);
     }
@@ -161,8 +170,15 @@ impl Worker {
 
     /// Tells whoever runs the server of what went wrong on a connection.
     pub(crate) fn report(&self, peer: &Peer, error: &io::Error) {
-        if let Some(on_error) = &self.shared.config.on_error {
-            on_error(peer, error);
+        if let Some(on_error) = &self.shared.config.on_error
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(peer, error)))
+        {
+            self.complain(&*panic);
         }
+    }
+
+    /// A hook has panicked: that is its own affair, and said.
+    pub(crate) fn complain(&self, panic: &(dyn Any + Send)) {
+        self.shared.config.errors.write(&format!("server-mio: in a hook: {}\n", panicked(panic)));
     }
 }

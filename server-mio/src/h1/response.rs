@@ -135,25 +135,24 @@ pub(crate) fn decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Writes a whole response of the server's own: a refusal, or a 500 for the application. It closes the connection.
-pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, head_only: bool, lines: &str) {
+/// Writes a whole response of the server's own: a refusal, or a 500 for the application.
+pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, facts: Facts, keep_alive: bool, lines: &str) {
     status_line(out, status);
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     if status.code() == 503 {
         // Whoever was turned away may come back in a second (H1-CODE-21).
         out.extend_from_slice(b"Retry-After: 1\r\n");
     }
-    let facts = Facts { head_only, version: Version::Http11, code: status.code() };
     let length = Some(text.len() as u64 + 1);
     let delimiter = delimiter(facts, length);
-    end(out, End { facts, length, delimiter, keep_alive: false }, lines);
-    if !head_only {
+    end(out, End { facts, length, delimiter, keep_alive }, lines);
+    if !facts.head_only {
         out.extend_from_slice(text.as_bytes());
         out.push(b'\n');
     }
 }
 
-/// Writes a refusal of a request.
+/// Writes a refusal of a request. It closes the connection.
 pub(crate) fn reject(
     out: &mut Vec<u8>,
     reject: Reject,
@@ -162,7 +161,9 @@ pub(crate) fn reject(
     date: &mut Date,
     second: u64,
 ) {
-    refusal(out, &reject.status(), reject.text(), head_only, date.lines(second, server));
+    let status = reject.status();
+    let facts = Facts { head_only, version: Version::Http11, code: status.code() };
+    refusal(out, &status, reject.text(), facts, false, date.lines(second, server));
 }
 
 #[cfg(test)]

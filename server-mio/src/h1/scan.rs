@@ -135,10 +135,10 @@ fn name_text(name: &[u8]) -> Option<&str> {
         };
     }
     at_hand! {
-        2: "TE";
-        3: "DNT";
+        2: "TE" "te";
+        3: "DNT" "dnt";
         4: "Host" "host" "Date" "From";
-        5: "Range";
+        5: "Range" "range";
         6: "Accept" "accept" "Cookie" "cookie" "Origin" "Pragma";
         7: "Referer" "referer";
         8: "If-Match" "priority" "Priority";
@@ -151,7 +151,7 @@ fn name_text(name: &[u8]) -> Option<&str> {
         16: "sec-ch-ua-mobile" "Sec-CH-UA-Mobile";
         17: "If-Modified-Since" "X-Forwarded-Proto" "Transfer-Encoding";
         18: "sec-ch-ua-platform" "Sec-CH-UA-Platform";
-        25: "Upgrade-Insecure-Requests";
+        25: "Upgrade-Insecure-Requests" "upgrade-insecure-requests";
     }
     token(name)
 }
