@@ -1,25 +1,23 @@
 //! The gateway side of a connection: what an application is given, and what becomes of what it returns.
 
+mod file;
+mod start;
+
 use std::any::Any;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use gateway_spec::{Body, Bytes, Calls, Error, FileBody, Misuse, StartResponse, Status, check_header};
+use gateway_spec::{Body, Bytes, Calls, Error, FileBody, Misuse, Status};
 
+use self::file::{SMALL_FILE, Small};
 use crate::clock::Pace;
 use crate::h1::heads::{Begun, Heads};
 use crate::h1::response::{self, Delimiter, End, Facts};
-use crate::input::{RequestBody, patience};
+use crate::input::RequestBody;
 use crate::output::Output;
 use crate::server::{Shared, State};
 use crate::socket::Socket;
-use crate::transport::Direction;
-
-/// Files up to this size are read into a block behind the head; larger ones are sent by the kernel.
-const SMALL_FILE: u64 = 16 * 1024;
-/// How much of a file is sent before other connections have their turn.
-const FILE_TURN: u64 = 1 << 20;
 
 /// One response, from `start_response` to its end. It can wait in a connection while its client is slow.
 #[derive(Debug)]
@@ -251,71 +249,6 @@ impl Responder<'_> {
         }
     }
 
-    fn send_file(&mut self, file: &mut FileBody) -> Progress {
-        if self.exchange.delimiter.is_none() {
-            // Not chunked: its length is known, and nothing was sent before it.
-            let total = file.remaining();
-            let length = usize::try_from(total).unwrap_or(usize::MAX);
-            match self.exchange.calls.yielded(length) {
-                Ok(allowed) => self.exchange.content = allowed as u64,
-                Err(misuse) => return self.fail(&misuse.into()),
-            }
-            self.commit(Some(total), true);
-            if self.exchange.content < total {
-                // Sent up to the declared length (GW-CL-01): a part of the part.
-                self.note_excess(total - self.exchange.content);
-                return match part(file, self.exchange.content) {
-                    Ok(shorter) => {
-                        *file = shorter;
-                        self.send_file(file)
-                    }
-                    Err(error) => self.abort(error),
-                };
-            }
-        }
-        match self.out.flush(&self.socket.stream) {
-            Ok((_, true)) => {}
-            Ok((_, false)) => return Progress::Blocked,
-            Err(error) => return self.abort(error),
-        }
-        let mut turn = FILE_TURN;
-        while file.remaining() > 0 {
-            if turn == 0 {
-                return Progress::Yield;
-            }
-            let mut offset = file.offset();
-            let size = usize::try_from(file.remaining().min(turn)).unwrap_or(usize::MAX);
-            match rustix::fs::sendfile(&self.socket.stream, file.file(), Some(&mut offset), size) {
-                Ok(0) => {
-                    return self.abort(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
-                }
-                Ok(n) => {
-                    file.advance(n as u64);
-                    self.out.total += n as u64;
-                    turn = turn.saturating_sub(n as u64);
-                }
-                Err(rustix::io::Errno::INTR) => {}
-                Err(rustix::io::Errno::AGAIN) => return Progress::Blocked,
-                // What cannot be sent by the kernel (a pipe, some file systems) is read.
-                Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => match file.next_block() {
-                    Ok(Some(block)) => {
-                        turn = turn.saturating_sub(block.len() as u64);
-                        self.out.block(block, false, false);
-                        match self.out.flush(&self.socket.stream) {
-                            Ok((_, true)) => {}
-                            Ok((_, false)) => return Progress::Blocked,
-                            Err(error) => return self.abort(error),
-                        }
-                    }
-                    Ok(None) => break,
-                    Err(error) => return self.abort(error),
-                },
-                Err(errno) => return self.abort(errno.into()),
-            }
-        }
-        self.finish()
-    }
-
     /// The body has ended, or is complete.
     #[inline]
     fn finish(&mut self) -> Progress {
@@ -427,26 +360,6 @@ impl Responder<'_> {
     fn report(&self, error: &dyn std::fmt::Display) {
         self.shared.config.errors.write(&format!("server-mio: {error}\n"));
     }
-
-    /// Sends what was queued, waiting for the client: for `write`, where the application waits too.
-    fn flush_all(&mut self) -> io::Result<()> {
-        let patience = patience(&self.shared.config, self.shared.config.write_timeout);
-        let now = self.socket.clock.now();
-        // The time that the application took between two writes is not the client's.
-        let mut pace =
-            self.exchange.written.map_or(Pace::new(now), |(pace, left)| pace.later(now.saturating_sub(left)));
-        loop {
-            let (sent, all) = self.out.flush(&self.socket.stream)?;
-            if sent > 0 {
-                pace.progress(self.socket.clock.now(), sent);
-            }
-            if all {
-                self.exchange.written = Some((pace, self.socket.clock.now()));
-                return Ok(());
-            }
-            self.socket.wait(Direction::Write, &pace, patience)?;
-        }
-    }
 }
 
 /// Whether, after a response that begins now, the next request can be found on the connection.
@@ -462,97 +375,8 @@ fn leaves_connection_usable(input: &RequestBody, complete: bool, max_drain: u64)
     body.fault().is_none() && !too_much
 }
 
-/// A part of a file body: its first `length` bytes.
-fn part(file: &FileBody, length: u64) -> io::Result<FileBody> {
-    let file = Body::file(file.file().try_clone()?, file.offset(), length);
-    file.into_file().map_err(|_| io::Error::other("a file body is a file"))
-}
-
-/// A small file as blocks that know how much is left.
-struct Small(FileBody);
-
-impl gateway_spec::Blocks for Small {
-    fn next(&mut self, _: &mut dyn StartResponse) -> Option<Result<Bytes, Error>> {
-        self.0.next_block().map_err(Into::into).transpose()
-    }
-
-    fn remaining(&self) -> Option<u64> {
-        Some(self.0.remaining())
-    }
-}
-
 /// What a panic said.
 pub(crate) fn panicked(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     format!("the application panicked: {}", text.unwrap_or("(no message)"))
-}
-
-impl StartResponse for Responder<'_> {
-    fn start_response(
-        &mut self,
-        status: Status,
-        headers: &[(&str, &str)],
-        exc_info: Option<Error>,
-    ) -> Result<&mut dyn Write, Error> {
-        let exchange = &mut *self.exchange;
-        exchange.head = self.heads.begin(&mut exchange.calls, &status, headers, exc_info)?;
-        exchange.facts.code = status.code();
-        if exchange.facts.drops_content() {
-            exchange.calls.ignore_length();
-        }
-        Ok(self)
-    }
-
-    fn writer(&mut self) -> &mut dyn Write {
-        self
-    }
-
-    fn early_hints(&mut self, headers: &[(&str, &str)]) -> Result<(), Error> {
-        for (name, value) in headers {
-            check_header(name, value)?;
-        }
-        // Not to HTTP/1.0 (H1-NOB-08), and not after the head.
-        if self.exchange.delimiter.is_some() || self.exchange.facts.version == gateway_spec::Version::Http10 {
-            return Ok(());
-        }
-        let front = &mut self.out.front;
-        front.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-        for (name, value) in headers {
-            front.extend_from_slice(name.as_bytes());
-            front.extend_from_slice(b": ");
-            front.extend_from_slice(&gateway_spec::latin1(value).unwrap_or_default());
-            front.extend_from_slice(b"\r\n");
-        }
-        front.extend_from_slice(b"\r\n");
-        Ok(self.flush_all()?)
-    }
-}
-
-impl Write for Responder<'_> {
-    /// Sends the bytes, and the head before the first, before it returns (GW-WR-05).
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if bytes.is_empty() {
-            return Ok(0);
-        }
-        self.exchange.calls.written(bytes.len()).map_err(|misuse: Misuse| io::Error::other(misuse))?;
-        self.commit(None, false);
-        if self.exchange.facts.drops_content() {
-            return Ok(bytes.len());
-        }
-        let chunked = self.exchange.delimiter == Some(Delimiter::Chunked);
-        for piece in bytes.chunks(64 * 1024) {
-            self.out.copy(piece, chunked);
-            self.exchange.content += piece.len() as u64;
-            if let Err(error) = self.flush_all() {
-                let kind = error.kind();
-                self.abort(error);
-                return Err(kind.into());
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
