@@ -230,10 +230,12 @@ impl Connection {
     }
 
     /// Sends what waits: `None` if all of it is sent.
+    #[inline]
     fn send(&mut self, worker: &mut Worker) -> Step {
-        if self.out.is_empty() {
-            return None;
-        }
+        if self.out.is_empty() { None } else { self.send_out(worker) }
+    }
+
+    fn send_out(&mut self, worker: &mut Worker) -> Step {
         if std::mem::take(&mut self.batching) {
             worker.batch.clear(&self.socket);
         }

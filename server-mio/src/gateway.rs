@@ -222,7 +222,7 @@ impl Responder<'_> {
     }
 
     /// Queues a block, and the head before the first. `total` is the length of the whole body, if that is known.
-    #[inline]
+    #[inline(always)]
     fn queue(&mut self, mut block: Bytes, last: bool, total: Option<u64>) -> Result<(), Misuse> {
         let allowed = self.exchange.calls.yielded(block.len())?;
         if allowed < block.len() {
@@ -250,7 +250,7 @@ impl Responder<'_> {
     }
 
     /// The body has ended, or is complete.
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self) -> Progress {
         if let Err(misuse) = self.exchange.calls.end() {
             return self.fail(&misuse.into());
@@ -299,7 +299,7 @@ impl Responder<'_> {
     }
 
     /// Decides whether the connection can go on after this response.
-    #[inline]
+    #[inline(always)]
     fn check_keep_alive(&mut self, complete: bool) {
         let exchange = &mut *self.exchange;
         exchange.keep_alive &= !self.shared.is_draining();

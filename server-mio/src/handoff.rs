@@ -160,6 +160,11 @@ impl Handoff {
         threads.standing_by += 1;
         let mut bored = false;
         while !(threads.summoned || threads.ended || bored && threads.standing_by > 1) {
+            if bored {
+                // The last one stays, and need not wake up for that: who joins it looks after its own time.
+                threads = self.wake.wait(threads).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             let (guard, timeout) = self.wake.wait_timeout(threads, RETIRE).unwrap_or_else(PoisonError::into_inner);
             threads = guard;
             bored = timeout.timed_out();

@@ -120,7 +120,7 @@ impl Output {
     }
 
     /// Queues a block of the body, as a chunk or as it is. Only if nothing large waits.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn block(&mut self, block: Bytes, chunked: bool, last: bool) {
         debug_assert!(self.block.is_empty() && self.back.is_empty(), "one large block at a time");
         if chunked {

@@ -20,9 +20,9 @@ use crate::transport::{Listener, LocalAddr};
 /// How often the monitor looks whether an application blocks.
 const TICK: Duration = Duration::from_millis(1);
 /// How often it looks while applications block, so that a loop stands still for a shorter time.
-const FAST_TICK: Duration = Duration::from_micros(300);
+const FAST_TICK: Duration = Duration::from_micros(100);
 /// For how many ticks after a hand-off it looks more often, and after how many quiet ones it sleeps.
-const FAST_TICKS: u32 = 300;
+const FAST_TICKS: u32 = 1000;
 const QUIET_TICKS: u32 = 50;
 
 /// A server that is bound, and serves when it is told to.

@@ -93,11 +93,15 @@ impl Connection {
     }
 
     /// Ends the body of the request: what was read past its end is the next request's.
+    #[inline]
     pub(super) fn leave_body(&mut self, worker: &mut Worker) {
-        if !std::mem::take(&mut self.has_body) {
-            return;
+        if self.has_body {
+            self.end_body(worker);
         }
-        self.is_impatient = false;
+    }
+
+    fn end_body(&mut self, worker: &mut Worker) {
+        (self.has_body, self.is_impatient) = (false, false);
         let Some(body) = &mut self.body else { return };
         match Arc::get_mut(body) {
             Some(body) => {

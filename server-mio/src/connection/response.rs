@@ -21,6 +21,7 @@ const ASK_AGAIN: u64 = 10;
 
 impl Connection {
     /// Calls the application.
+    #[inline(always)]
     pub(super) fn call(&mut self, worker: &mut Worker, head: &Head<'_, '_>, body: Option<Arc<RequestBody>>) -> Tried {
         if !self.out.is_empty() {
             // Of a batch: should the application block, they are sent all the same.
@@ -184,6 +185,7 @@ impl Connection {
     }
 
     /// The request is done with: what follows it is the next.
+    #[inline]
     pub(super) fn next_request(&mut self, worker: &mut Worker) {
         self.start += self.taken;
         self.taken = 0;

@@ -51,7 +51,7 @@ pub(crate) struct Head<'b, 'f> {
 ///
 /// # Errors
 /// The refusal, which is that of [`parse`].
-#[inline]
+#[inline(always)]
 pub(crate) fn parse_usual<'b, 'f>(
     bytes: &'b [u8],
     fields: &'f mut [Field<'b>],
@@ -100,7 +100,7 @@ pub(crate) fn parse<'b, 'f>(
 
 impl<'b, 'f> Head<'b, 'f> {
     /// Decides what the request line and the fields mean.
-    #[inline]
+    #[inline(always)]
     fn new(
         line: &RequestLine<'b>,
         fields: &'f [Field<'b>],
