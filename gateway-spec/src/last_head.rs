@@ -3,6 +3,9 @@
 use crate::Status;
 use crate::header::{Facts, Head};
 
+/// How many bytes of names and values are kept at most; a larger head is checked each time.
+const MOST: usize = 4096;
+
 /// The last head that was found valid, for [`Calls::start_after`](crate::Calls::start_after).
 ///
 /// Most applications answer most requests with the same headers. A server that keeps one of these for each connection
@@ -58,8 +61,12 @@ impl LastHead {
         Some(facts)
     }
 
-    /// Keeps a head that was checked.
+    /// Keeps a head that was checked, unless it is too large.
     pub(crate) fn keep(&mut self, head: &Head<'_>, headers: &[(&str, &str)]) {
+        if headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > MOST {
+            self.facts = None;
+            return;
+        }
         self.status.clone_from(head.status());
         self.text.clear();
         self.lengths.clear();
@@ -84,6 +91,18 @@ mod tests {
 
     use super::*;
     use crate::Calls;
+
+    #[test]
+    fn large_heads_are_not_kept() {
+        let mut last = LastHead::new();
+        let mut is_repeated = |value: &str| {
+            let headers = [("X", value)];
+            Calls::new().start_after(&mut last, &Status::OK, &headers, None).map(|head| head.is_repeated()).unwrap()
+        };
+        let large = "a".repeat(MOST);
+        let expected = [("a", false), (&large, false), (&large, false), ("a", false), ("a", true)];
+        assert_eq!(expected.map(|(value, _)| (value, is_repeated(value))), expected);
+    }
 
     proptest! {
         /// A head is repeated exactly if it is the last valid one, and otherwise as if there had been none.
