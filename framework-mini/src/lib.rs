@@ -33,6 +33,11 @@
 //!
 //! Handlers are plain functions: they may wait, for a database or a disk, and the server sees to it that others do not.
 //!
+//! A handler that runs cannot be interrupted. What has an end is what it waits for: the request body (the server's
+//! deadlines; reading fails with 408), a client that does not read (the server's), a connection of a [`Pool`] (503 after
+//! 5 seconds). Work of unknown length asks the environ for its [deadline](gateway_spec::Environ::deadline), and whether
+//! the client [has gone](gateway_spec::Environ::client_gone).
+//!
 //! # Features
 //! | feature | for | by default |
 //! |---|---|---|

@@ -32,7 +32,7 @@ const MAX_TEXT: u64 = 64 * 1024;
 ///         };
 ///         let path = Path::new("uploads").join(&name);
 ///         // Nothing that is there is overwritten, and what did not arrive whole does not stay.
-///         let mut file = fs::File::create_new(&path).map_err(|error| Error::conflict("This is there.").because(error))?;
+///         let mut file = fs::File::create_new(&path)?;
 ///         match io::copy(&mut part, &mut file) {
 ///             Ok(length) => saved.push(format!("{name}: {length} bytes")),
 ///             Err(error) => {
