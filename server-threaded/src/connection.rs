@@ -14,7 +14,7 @@ use crate::h1::date::Add;
 use crate::h1::framing::Framing;
 use crate::h1::head::{self, Fields, Head, Limits};
 use crate::h1::response::{Own, write_reject};
-use crate::h1::section::Section;
+use crate::h1::scan::LastHead;
 use crate::head_cache::HeadCache;
 use crate::hooks::Exchange;
 use crate::input::{BodySource, Remainder};
@@ -32,7 +32,7 @@ pub(crate) struct Buffers {
     end: usize,
     output: Vec<u8>,
     heads: HeadCache,
-    section: Section,
+    last: LastHead,
 }
 
 impl Buffers {
@@ -43,7 +43,7 @@ impl Buffers {
             end: 0,
             output: Vec::with_capacity(1024),
             heads: HeadCache::new(),
-            section: Section::default(),
+            last: LastHead::default(),
         }
     }
 
@@ -86,7 +86,7 @@ pub(crate) struct Service<'s> {
 /// What went wrong with the connection, for the `on_error` hook. A client that closes between requests is no error.
 pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<()> {
     (buffers.start, buffers.end) = (0, 0);
-    buffers.section.clear();
+    buffers.last.clear();
     let mut connection = Link {
         wire,
         service,
@@ -136,8 +136,7 @@ impl Link<'_> {
         loop {
             let mut fields = self.fields.take();
             let arrived = self.buffers.start..self.buffers.end;
-            let next = match head::parse(&self.buffers.input, arrived, &limits, &mut self.buffers.section, &mut fields)
-            {
+            let next = match head::parse(&self.buffers.input, arrived, &limits, &mut self.buffers.last, &mut fields) {
                 Ok(Some(head)) => {
                     // The borrow of the buffer ends with the request; what is needed later is copied.
                     let taken = head.length;

@@ -278,7 +278,9 @@ impl<'c> Response<'c> {
         let framing = Framing::choose(&facts);
         self.framing = Some(framing);
         self.outcome.code = code;
-        self.settle_input();
+        if let Some(body) = self.body {
+            self.settle_input(body);
+        }
         self.keep &= framing != Framing::Close && !self.wire.is_closing();
         let described = if code == 304 { declared } else { declared.or(known) };
         let ending = Ending { framing, described, code, version: self.version, keep: self.keep };
@@ -288,8 +290,7 @@ impl<'c> Response<'c> {
 
     /// The head of the answer goes out: no 100 may follow, and what is left of the request's body decides whether the
     /// connection can be kept (H1-CONT-05, H1-CON-04).
-    fn settle_input(&mut self) {
-        let Some(body) = self.body else { return };
+    fn settle_input(&mut self, body: &Arc<BodySource>) {
         // A body that holds the input is about to read it.
         let will_be_read = self.called && Arc::strong_count(body) > 1;
         if body.remainder() == Remainder::Unreadable && !will_be_read {
@@ -310,11 +311,13 @@ impl<'c> Response<'c> {
         if chunked {
             response::write_chunk_size(self.out, content.len());
         }
-        let end: &[u8] = if chunked { b"\r\n" } else { b"" };
         if content.len() <= COPIED {
             self.out.extend_from_slice(content);
-            self.out.extend_from_slice(end);
+            if chunked {
+                self.out.extend_from_slice(b"\r\n");
+            }
         } else if self.lost.is_none() {
+            let end: &[u8] = if chunked { b"\r\n" } else { b"" };
             self.lost = self.wire.write(&[self.out, content, end]).err();
             self.out.clear();
         }
@@ -381,7 +384,9 @@ impl<'c> Response<'c> {
         self.started.code = reject.code;
         self.outcome.code = reject.code;
         self.framing = Some(Framing::NoContent);
-        self.settle_input();
+        if let Some(body) = self.body {
+            self.settle_input(body);
+        }
         self.keep &= may_keep && !self.wire.is_closing();
         let server = self.wire.config.server_header.as_deref();
         let lines = self.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);

@@ -8,8 +8,7 @@ use gateway_spec::{Field, Version};
 use super::Reject;
 use super::framing::{Framer, Framing};
 use super::grammar::tokenize;
-use super::scan::scan;
-use super::section::Section;
+use super::scan::{LastHead, scan};
 use super::target::Target;
 
 /// How many empty lines before a request line are skipped (H1-PARSE-05). Old clients send one after a body.
@@ -69,19 +68,21 @@ fn recycle<'b>(mut fields: Vec<Field<'_>>) -> Vec<Field<'b>> {
 
 /// Parses the head at the beginning of what has `arrived` in the buffer, where the rest is old; `None` if more is needed.
 ///
-/// `section` is kept from one head of a connection to the next. `fields` gets the field lines. Call again only after a line feed has arrived: nothing changes before.
+/// `last` is kept from one head of a connection to the next. `fields` gets the field lines. Call again only after a line feed has arrived: nothing changes before.
 pub(crate) fn parse<'b>(
     buffer: &'b [u8],
     arrived: Range<usize>,
     limits: &Limits,
-    section: &'b mut Section,
+    last: &'b mut LastHead,
     fields: &mut Vec<Field<'b>>,
 ) -> Result<Option<Head<'b>>, Reject> {
     let Some(blank) = skip_blank_lines(&buffer[arrived.clone()])? else { return Ok(None) };
     let arrived = arrived.start + blank..arrived.end;
-    let scanned = scan(buffer, arrived.clone(), limits.fields, section);
-    // Not to be changed any more: the fields borrow from it.
-    let section: &'b Section = section;
+    let scanned = scan(buffer, arrived.clone(), limits.fields, last);
+    // Not to be changed any more: the head borrows from it.
+    let last: &'b LastHead = last;
+    let section = &last.section;
+    let scanned = scanned.and_then(|length| last.tokens(length));
     let was_scanned = scanned.is_some();
     let parsed = match scanned {
         Some(parsed) => {
@@ -174,7 +175,7 @@ mod tests {
     const LIMITS: Limits = Limits { request_line: 8192, head: 32768, fields: 100, body: 1 << 20 };
 
     fn outcome(bytes: &[u8]) -> Result<Option<usize>, u16> {
-        parse(bytes, 0..bytes.len(), &LIMITS, &mut Section::default(), &mut Vec::new())
+        parse(bytes, 0..bytes.len(), &LIMITS, &mut LastHead::default(), &mut Vec::new())
             .map(|head| head.map(|head| head.length))
             .map_err(|reject| reject.code)
     }
@@ -183,8 +184,8 @@ mod tests {
     fn a_head_is_read_with_its_fields() {
         let bytes =
             b"\r\nPOST http://good:80/a%20b?x=1 HTTP/1.0\r\nhost: evil\r\nX:  a b \r\nContent-Length: 5\r\n\r\nhello";
-        let (mut section, mut fields) = (Section::default(), Vec::new());
-        let head = parse(bytes, 0..bytes.len(), &LIMITS, &mut section, &mut fields).unwrap().unwrap();
+        let (mut last, mut fields) = (LastHead::default(), Vec::new());
+        let head = parse(bytes, 0..bytes.len(), &LIMITS, &mut last, &mut fields).unwrap().unwrap();
         assert_eq!((head.method, head.path, head.query_string), ("POST", "/a%20b", "x=1"));
         assert_eq!((head.host, head.version), (Some("good:80"), Version::Http10));
         assert_eq!((head.framing, head.persistent), (Framing::Length(5), false));
@@ -231,9 +232,10 @@ mod tests {
             let arrived = before.len()..before.len() + bytes.len();
             bytes.splice(0..0, before.bytes());
             bytes.extend_from_slice(old.as_bytes());
-            let (mut section, mut scanned, mut parsed) = (Section::default(), Vec::new(), Vec::new());
-            if let Some(tokens) = scan(&bytes, arrived.clone(), 3, &mut section) {
-                section.list(&mut scanned);
+            let (mut last, mut scanned, mut parsed) = (LastHead::default(), Vec::new(), Vec::new());
+            if let Some(length) = scan(&bytes, arrived.clone(), 3, &mut last) {
+                last.section.list(&mut scanned);
+                let tokens = last.tokens(length).unwrap();
                 let limits = Limits { fields: 3, ..LIMITS };
                 let expected = tokenize(&bytes[arrived], &limits, &mut parsed).unwrap().unwrap();
                 prop_assert_eq!(tokens, expected);
@@ -243,16 +245,16 @@ mod tests {
 
         /// Whatever was read before, a head is read as if it were the first.
         #[test]
-        fn a_section_is_read_as_if_it_were_the_first(heads in proptest::collection::vec(
+        fn a_head_is_read_as_if_it_were_the_first(heads in proptest::collection::vec(
             ("(GET /|POST /a\\?b|OPTIONS \\*) HTTP/1\\.[01]\r\n",
              "(Host: a\r\n|Host: b\r\n|Host: a,\r\n){0,2}(Content-Length: 5\r\n|Expect: x\r\n|X:y\r\n)?(X: [ab]\r\n){0,2}\r\n"), 1..12)) {
             let seen = |head: Option<Head<'_>>| format!("{head:?}");
-            let mut section = Section::default();
+            let mut last = LastHead::default();
             for (line, fields) in heads {
                 let bytes = [line, fields].concat().into_bytes();
-                let (mut alone, mut one, mut other) = (Section::default(), Vec::new(), Vec::new());
+                let (mut alone, mut one, mut other) = (LastHead::default(), Vec::new(), Vec::new());
                 let expected = parse(&bytes, 0..bytes.len(), &LIMITS, &mut alone, &mut one).map(seen);
-                prop_assert_eq!(parse(&bytes, 0..bytes.len(), &LIMITS, &mut section, &mut other).map(seen), expected);
+                prop_assert_eq!(parse(&bytes, 0..bytes.len(), &LIMITS, &mut last, &mut other).map(seen), expected);
                 prop_assert_eq!(one, other);
             }
         }

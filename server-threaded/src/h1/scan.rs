@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use gateway_spec::Version;
 
-use super::octets::{TOKEN, run};
+use super::request_line::{Parts, RequestLine};
 use super::section::Section;
 use super::target::Marks;
 
@@ -24,46 +24,60 @@ pub(super) struct Tokens<'b> {
     pub(super) length: usize,
 }
 
-/// The parts of the head at the beginning of what has `arrived`, if it is whole, usual, and has no more than `most`
-/// fields, which are then in `section`. Else `section` may have forgotten what it had.
+/// What a connection keeps of the last usual head: the next one is likely to be the same, in part or as a whole.
+#[derive(Debug, Default)]
+pub(crate) struct LastHead {
+    line: RequestLine,
+    pub(super) section: Section,
+}
+
+impl LastHead {
+    /// Forgets everything, for another connection.
+    pub(crate) fn clear(&mut self) {
+        self.line.clear();
+        self.section.clear();
+    }
+
+    /// The parts of the head that was scanned last, which took `length` octets.
+    pub(super) fn tokens(&self, length: usize) -> Option<Tokens<'_>> {
+        let Parts { marks, version, .. } = self.line.parts()?;
+        Some(Tokens { method: self.line.method()?, target: self.line.target()?, marks, version, length })
+    }
+}
+
+/// Reads the head at the beginning of what has `arrived` into `last`, if it is whole, usual, and has no more than `most`
+/// fields. Its length; else `None`, and `last` may have forgotten what it had.
 ///
 /// What is behind the octets that have arrived is old; that it can be looked at spares the scan a second way for the
 /// last octets of a head.
-pub(super) fn scan<'b>(
-    buffer: &'b [u8],
-    arrived: Range<usize>,
-    most: usize,
-    section: &mut Section,
-) -> Option<Tokens<'b>> {
-    let whole = buffer;
-    let buffer = &buffer[arrived.start..];
-    let is_get = buffer.starts_with(b"GET ");
-    let method = if is_get { 3 } else { run(TOKEN, buffer) };
-    let target = method + 1;
-    if method == 0 || *buffer.get(method)? != b' ' {
+pub(super) fn scan(buffer: &[u8], arrived: Range<usize>, most: usize, last: &mut LastHead) -> Option<usize> {
+    let octets = &buffer[arrived.start..];
+    let repeated_line = last.line.at(octets);
+    let line = match repeated_line {
+        Some(line) => line,
+        None => Parts::find(octets)?,
+    };
+    let fields = &octets[line.length..];
+    let is_repeated = last.section.is_at(fields);
+    let length = line.length + if is_repeated { last.section.len() } else { last.section.find(fields, most)? };
+    if length > arrived.len() {
         return None;
     }
-    let marks = Marks::find(&buffer[target..]);
-    let target_end = target + marks.length;
-    let at = target_end + b" HTTP/1.1\r\n".len();
-    let version = match buffer.get(target_end..at)? {
-        b" HTTP/1.1\r\n" => Version::Http11,
-        b" HTTP/1.0\r\n" => Version::Http10,
-        _ => return None,
-    };
-    let fields = buffer.get(at..)?;
-    let is_repeated = section.is_at(fields);
-    let length = at + if is_repeated { section.len() } else { section.find(fields, most)? };
-    if length > arrived.len() || marks.length == 0 {
-        return None;
+    if repeated_line.is_some() && is_repeated {
+        return Some(length);
     }
     // Validated as text in one go: names are ASCII, values nearly always.
-    let validated = if is_repeated { at } else { length };
-    let text = as_text(whole, arrived.start..arrived.start + validated, is_get || is_repeated)?;
-    if !is_repeated {
-        section.keep(text.get(at..)?);
+    let validated = if is_repeated { line.length } else { length };
+    let goes_on = is_repeated || octets.starts_with(b"GET ");
+    let text = as_text(buffer, arrived.start..arrived.start + validated, goes_on)?;
+    let (text, section) = text.split_at_checked(line.length)?;
+    if repeated_line.is_none() {
+        last.line.keep(text, line);
     }
-    Some(Tokens { method: text.get(..method)?, target: text.get(target..target_end)?, marks, version, length })
+    if !is_repeated {
+        last.section.keep(section);
+    }
+    Some(length)
 }
 
 /// A part of the buffer, if it is text. `goes_on` tells whether text is likely to follow it, or what was there before: not

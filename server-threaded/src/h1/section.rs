@@ -16,7 +16,7 @@ const LONGEST: usize = u16::MAX as usize;
 
 /// The last field section that was usual, with the empty line at its end.
 #[derive(Debug, Default)]
-pub(crate) struct Section {
+pub(super) struct Section {
     text: String,
     lines: Vec<Line>,
     /// What its fields say of the request, once that is known to be valid.
@@ -31,8 +31,8 @@ struct Line {
 }
 
 impl Section {
-    /// Forgets everything, for another connection.
-    pub(crate) fn clear(&mut self) {
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
         self.text.clear();
         self.lines.clear();
         self.framer.set(None);
