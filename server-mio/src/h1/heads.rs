@@ -3,7 +3,7 @@
 //! Responses tend to have the head of the one before, but for the length and, once a second, the date. So the last head is
 //! kept: the part that the application has given, and the whole.
 
-use gateway_spec::{Calls, Error, Known, KnownHead, Status};
+use gateway_spec::{Calls, Error, LastHead, Status};
 
 use super::date::Date;
 use super::response::{self, End};
@@ -12,8 +12,8 @@ use super::response::{self, End};
 #[derive(Debug)]
 pub(crate) struct Heads {
     pub(crate) date: Date,
-    known: KnownHead,
-    /// Status line and headers of the known head.
+    known: LastHead,
+    /// Status line and headers of the last head.
     begun: Vec<u8>,
     /// Which of the server's lines the application has given itself (GW-HDR-05).
     own: Own,
@@ -47,7 +47,7 @@ impl Heads {
     pub(crate) fn new() -> Self {
         Self {
             date: Date::new(),
-            known: KnownHead::default(),
+            known: LastHead::new(),
             begun: Vec::new(),
             own: Own::default(),
             whole: Vec::new(),
@@ -65,22 +65,14 @@ impl Heads {
         headers: &[(&str, &str)],
         exc_info: Option<Error>,
     ) -> Result<Begun, Error> {
-        let (head, known) = calls.start_known(status, headers, exc_info, &mut self.known)?;
-        let mut begun = Begun { declared: head.content_length(), lines: None };
-        if known == Known::Same {
-            return Ok(begun);
-        }
-        let own = Own { date: head.has_date(), server: head.has_server() };
-        if known == Known::TooLarge {
-            let mut lines = Vec::new();
-            response::begin(&mut lines, &head);
-            begun.lines = Some(Box::new((lines, own)));
-        } else {
+        let head = calls.start_after(&mut self.known, status, headers, exc_info)?;
+        if !head.is_repeated() {
             self.begun.clear();
             response::begin(&mut self.begun, &head);
-            (self.own, self.last) = (own, None);
+            self.own = Own { date: head.has_date(), server: head.has_server() };
+            self.last = None;
         }
-        Ok(begun)
+        Ok(Begun { declared: head.content_length(), lines: None })
     }
 
     /// Lets a response wait that has begun last: from now on it has its lines itself.
