@@ -49,7 +49,22 @@ impl Record {
             (exchange.method, exchange.target, exchange.version) = (head.method, head.target, head.version.as_str());
             let field = |name: &str| head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value);
             (exchange.referer, exchange.user_agent) = (field("referer"), field("user-agent"));
+            hook(&exchange);
+        } else {
+            // A head that was refused: the beginning of its request line is worth knowing all the same.
+            let line = head.split(|&b| b == b'\r' || b == b'\n').next().unwrap_or_default();
+            let mut parts = str::from_utf8(line).unwrap_or_default().split(' ');
+            (exchange.method, exchange.target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            hook(&exchange);
         }
-        hook(&exchange);
     }
+}
+
+/// The first two words of the request line: of a request that was refused they are worth knowing all the same.
+fn request_line(head: &[u8]) -> (&str, &str) {
+    let mut lines = head.split(|&b| b == b'\r' || b == b'\n');
+    let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+    let mut words = str::from_utf8(line).unwrap_or_default().split(' ');
+    let mut next = || words.next().unwrap_or_default();
+    (next(), next())
 }
