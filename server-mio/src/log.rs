@@ -59,12 +59,3 @@ impl Record {
         }
     }
 }
-
-/// The first two words of the request line: of a request that was refused they are worth knowing all the same.
-fn request_line(head: &[u8]) -> (&str, &str) {
-    let mut lines = head.split(|&b| b == b'\r' || b == b'\n');
-    let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
-    let mut words = str::from_utf8(line).unwrap_or_default().split(' ');
-    let mut next = || words.next().unwrap_or_default();
-    (next(), next())
-}
