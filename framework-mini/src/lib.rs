@@ -60,6 +60,7 @@
 )]
 
 mod app;
+mod asset;
 mod build_errors;
 mod context;
 mod cookie;
@@ -92,6 +93,7 @@ mod testing;
 mod validator;
 
 pub use app::App;
+pub use asset::Asset;
 pub use build_errors::BuildErrors;
 pub use context::{Url, Urls};
 pub use cookie::{Cookie, CookieError, Cookies, SameSite};
