@@ -50,7 +50,11 @@ fn serve(settings: &Settings) -> Result<ExitCode, String> {
     })?;
     let mount = settings.mount.as_deref().unwrap_or_default();
     let made = (app.make)(&settings.given)?;
-    let bound = (server.bind)(settings).map_err(|error| error.to_string())?;
+    let bound = (server.bind)(settings).map_err(|error| {
+        // What is told only once, such as a new password, is told now or never.
+        made.notes.iter().for_each(|note| say(note));
+        error.to_string()
+    })?;
     let (shutdown, on_stop) = (bound.shutdown, made.on_stop);
     let finish = move || {
         // In this order: whoever's stream ends may come back at once, and is not let in any more.

@@ -37,12 +37,30 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
+    // The forms of the framework's own tests in small, with the size of pieces and the parameters of the type before them.
+    let part = "--B\r\nContent-Disposition: form-data; name=a\r\n\r\n";
+    let file = "--B\r\nContent-Disposition: form-data; name=\"f\"; filename=\"../C:\\x.txt\"\r\nContent-Type: text/plain\r\n\r\n";
+    let forms: Vec<Vec<u8>> = [
+        format!("\x03; boundary=B\n{part}one\r\n--B--\r\n"),
+        format!("\x01; boundary=B\npreamble\r\n--B \t\r\n{}\r\n{file}\r\n\r\n--\rB\r\n--B--epilogue", &part[5..]),
+        format!("\x00;charset=utf-8;BOUNDARY=\"B\" \n{file}12345\r\n{part}--B--"),
+        "\x02; boundary=B\n--B--".to_owned(),
+        format!("\x07; boundary=B\n{part}cut\r\n--B-"),
+        "\x04; boundary=B\n--B\r\n\r\ncontent\r\n--B--".to_owned(),
+        format!("\x05; boundary=\"a b:c\"\n{}x\r\n--a b:c--", part.replace("--B", "--a b:c")),
+    ]
+    .map(String::into_bytes)
+    .into();
+    let forms: Vec<&[u8]> = forms.iter().map(Vec::as_slice).collect();
     let response = b"\x00\x00\xc8OK\xfeContent-Type:text/plain\xfeX-A:b\xffhello|world".as_slice();
     let contract: [&[u8]; 6] =
         [b"\x00/a%20b", b"\x01200 OK", b"\x02005", b"\x03X-A:b", b"\x04/app /app/x%2Fy", b"\x05X-A:1\nX_A:2\nProxy:3"];
-    for (target, seeds) in
-        [("threaded_response", &[response][..]), ("mio_response", &[response]), ("contract", &contract)]
-    {
+    for (target, seeds) in [
+        ("threaded_response", &[response][..]),
+        ("mio_response", &[response]),
+        ("contract", &contract),
+        ("multipart", &forms),
+    ] {
         std::fs::create_dir_all(folder.join(target))?;
         for (number, seed) in seeds.iter().enumerate() {
             std::fs::write(folder.join(target).join(number.to_string()), seed)?;

@@ -12,13 +12,13 @@ use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use conformance::case;
+use conformance::comparison;
 use conformance::harness::{Harness, Limits, Running};
-use conformance::suite::{self, Failure, Options, Report};
 use gateway_spec::{
     Application, Calls, Environ, Error, Field, Input, Misuse, Peer, ServerInfo, StartResponse, Status, Version,
 };
@@ -31,46 +31,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut options = Options::default();
-    let mut words = Vec::new();
-    for argument in std::env::args().skip(1) {
-        match argument.as_str() {
-            "--whole" => options.split = false,
-            _ => words.push(argument),
-        }
-    }
-    let mut cases = case::read_folder(&case::folder())?;
-    cases.retain(|case| words.is_empty() || words.iter().any(|word| case.id.contains(word.as_str())));
-    let report = suite::run(&Hyper, &cases, options)?;
-    print_table(&report);
-    Ok(())
-}
-
-/// What an RFC only advises: an error without a text, a connection closed without notice, the version in the answer.
-const ADVICE: [&str; 3] = ["H1-CODE-02", "H1-CON-05", "H1-VER-02"];
-
-fn print_table(report: &Report) {
-    let is_advice = |difference: &&String| ADVICE.iter().any(|id| difference.contains(id));
-    let (advice, rest): (Vec<&Failure>, Vec<&Failure>) =
-        report.failures.iter().partition(|failure| failure.differences.iter().all(|difference| is_advice(&difference)));
-    println!(
-        "{} cases passed, {} failed; of these, {} only in what the RFC advises.\n",
-        report.passed(),
-        report.failures.len(),
-        advice.len()
-    );
-    println!("| cases | shows | what differs, in the first of them |\n|---|---|---|");
-    let name = |failure: &Failure| failure.id.split('/').next().unwrap_or_default().to_owned();
-    for group in rest.chunk_by(|a, b| name(a) == name(b)) {
-        let first = group[0];
-        let difference = first.differences.iter().find(|difference| !is_advice(difference)).map_or("", String::as_str);
-        let difference = difference.replace('|', "\\|").replace('<', "&lt;");
-        println!("| `{}` ×{} | {} | {difference} |", name(first), group.len(), first.shows.join(", "));
-    }
-    let mut names: Vec<String> = advice.iter().map(|failure| format!("`{}`", name(failure))).collect();
-    names.dedup();
-    println!("\nOnly advice, in some or all of their rows: {}.", names.join(", "));
+fn main() -> ExitCode {
+    comparison::main(&Hyper)
 }
 
 struct Hyper;

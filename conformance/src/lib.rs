@@ -6,6 +6,7 @@
 //! | `cases/*.md` | the wire cases: what is sent, octet by octet, and what has to come back; the one statement of the HTTP rules |
 //! | [`case`], [`client`], [`reply`], [`verdict`] | reads the cases, sends them in pieces, reads responses strictly, compares |
 //! | [`harness`], [`suite`], [`probe`] | the one trait of a server, the run with its report, the application behind the cases |
+//! | [`comparison`] | the same for a server that is not ours: a program that prints a table of what differs |
 //! | [`agreement`] | what a server makes of any octets, to be compared between servers |
 //! | [`fixtures`] | applications that misbehave on purpose |
 //! | [`lint`] | the validator middleware, for applications' own tests and for development |
@@ -13,7 +14,7 @@
 //! | [`trace`] | every requirement of `docs/spec/`, and what shows it |
 //!
 //! # For servers that are not ours
-//! Implement [`harness::Harness`] and call [`suite::run`]; `examples/hyper.rs` does it for hyper.
+//! Implement [`harness::Harness`] and call [`suite::run`]; `examples/hyper.rs` and `examples/tiny_http.rs` do it for two servers.
 //!
 //! ```no_run
 //! use conformance::{case, harness::Harness, suite};
@@ -29,6 +30,7 @@
 pub mod agreement;
 pub mod case;
 pub mod client;
+pub mod comparison;
 pub mod fixtures;
 pub mod harness;
 pub mod inprocess;

@@ -1,15 +1,24 @@
 //! The trace: every requirement of `docs/spec/`, and what shows it.
 //!
-//! What shows a requirement is found, not declared: the `Shows:` lines of the cases, and the ids that stand in a test (in
-//! the comments directly above it or anywhere in its body), in any crate of the workspace. The rest is explained in
-//! `trace-notes.md`; what is neither shown nor explained is *missing*, and counted.
+//! What shows a requirement is found, not declared: the `Shows:` lines of the cases, and the ids of a test, in any crate of the
+//! workspace. The rest is explained in `trace-notes.md`; what is neither shown nor explained is *missing*, and counted.
+//!
+//! # How a test names what it shows
+//! A test shows the ids that stand in the comments directly above it, in its body, or at the beginning of its name:
+//! `/// CGI-RSP-21, CGI-RSP-22: …` above `fn local_redirects()`, or `fn cgi_rsp_18_lines_may_be_folded()`.
+//!
+//! A test is a function with `#[test]`, or any function in a `tests` folder: many are run for each server by a macro. The rows of
+//! `docs/spec/attacks.md` (`F05`) count in comments only. Tests that cannot name an id are named in `trace-notes.md`, with
+//! the state *tested*; they have to exist.
+
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::case::{self, Case};
+use crate::case;
+use sources::{cases_by_id, notes, rows, rust_files, tests_of};
 
 /// A row of a requirement list.
 #[derive(Clone, Debug)]
@@ -35,9 +44,9 @@ impl Requirement {
 pub struct Note {
     /// An id, or a group with a star.
     pub about: String,
-    /// `by construction`, `not applicable` or `later`.
+    /// One of [`STATES`].
     pub state: String,
-    /// Why.
+    /// Why; for [`TESTED`], the tests as `package::name`, separated by commas.
     pub reason: String,
 }
 
@@ -48,7 +57,10 @@ impl Note {
 }
 
 /// The states a note may give.
-pub const STATES: [&str; 3] = ["by construction", "not applicable", "later"];
+pub const STATES: [&str; 4] = ["by construction", "not applicable", "later", TESTED];
+
+/// The state of what tests show that do not name it themselves.
+pub const TESTED: &str = "tested";
 
 /// Everything the trace is made from.
 #[derive(Debug)]
@@ -59,6 +71,8 @@ pub struct Trace {
     pub cases: BTreeMap<String, BTreeMap<(String, String), usize>>,
     /// For each id, the tests that show it: `path::name`.
     pub tests: BTreeMap<String, BTreeSet<String>>,
+    /// All tests, as `path::name`.
+    pub all_tests: Vec<String>,
     /// The notes.
     pub notes: Vec<Note>,
 }
@@ -78,21 +92,24 @@ impl Trace {
     pub fn read() -> Result<Self, Box<dyn std::error::Error>> {
         let root = workspace();
         let mut requirements = Vec::new();
-        for file in ["http-requirements.md", "gateway-clauses.md", "environ-cgi.md"] {
+        for file in ["http-requirements.md", "gateway-clauses.md", "environ-cgi.md", ATTACKS] {
             requirements.push((file.to_owned(), rows(&std::fs::read_to_string(root.join("docs/spec").join(file))?)));
         }
         let cases = cases_by_id(&case::read_folder(&case::folder())?);
         let mut tests: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut all_tests = Vec::new();
         for path in rust_files(&root)? {
-            let name = path.strip_prefix(&root)?.to_string_lossy().into_owned();
-            for (test, ids) in tests_of(&std::fs::read_to_string(&path)?, name.contains("/tests/")) {
+            let file = path.strip_prefix(&root)?.to_string_lossy().into_owned();
+            for (test, ids) in tests_of(&std::fs::read_to_string(&path)?, file.contains("/tests/")) {
+                let name = format!("{file}::{test}");
                 for id in ids {
-                    tests.entry(id).or_default().insert(format!("{name}::{test}"));
+                    tests.entry(id).or_default().insert(name.clone());
                 }
+                all_tests.push(name);
             }
         }
         let notes = notes(&std::fs::read_to_string(root.join("conformance/trace-notes.md"))?)?;
-        Ok(Self { requirements, cases, tests, notes })
+        Ok(Self { requirements, cases, tests, all_tests, notes })
     }
 
     /// All ids of the lists.
@@ -103,7 +120,8 @@ impl Trace {
     /// Whether a case or a test shows an id.
     #[must_use]
     pub fn is_shown(&self, id: &str) -> bool {
-        self.cases.contains_key(id) || self.tests.contains_key(id)
+        let is_tested = || self.note(id).is_some_and(|note| note.state == TESTED);
+        self.cases.contains_key(id) || self.tests.contains_key(id) || is_tested()
     }
 
     /// The note about an id; one about the very id goes before one about its group.
@@ -119,25 +137,33 @@ impl Trace {
         if self.is_shown(id) { "shown" } else { self.note(id).map_or("missing", |note| note.state.as_str()) }
     }
 
-    /// How many requirements are in each state.
+    /// How many requirements, and how many attacks, are in each state.
     #[must_use]
-    pub fn counts(&self) -> BTreeMap<&str, usize> {
-        let mut counts = BTreeMap::from([("shown", 0), ("missing", 0)]);
-        counts.extend(STATES.map(|state| (state, 0)));
-        for id in self.ids() {
-            *counts.entry(self.state(id)).or_default() += 1;
-        }
-        counts
+    pub fn counts(&self) -> [(&str, usize, usize); 5] {
+        let count = |state: &str, attacks: bool| {
+            self.ids().filter(|id| is_attack(id) == attacks && self.state(id) == state).count()
+        };
+        ["shown", "by construction", "not applicable", "later", "missing"]
+            .map(|state| (state, count(state, false), count(state, true)))
     }
 
-    /// What is wrong with the trace itself: ids that cases, tests or notes name and no list has.
+    /// The counts as lines for people.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let line = |(state, requirements, attacks): (&str, usize, usize)| {
+            format!("    {state:<16} {requirements:>4} requirements {attacks:>4} attacks\n")
+        };
+        self.counts().map(line).concat()
+    }
+
+    /// What is wrong with the trace itself: ids that cases, tests or notes name and no list has, and tests that notes name
+    /// and no crate has.
     #[must_use]
     pub fn mistakes(&self) -> Vec<String> {
         let known: BTreeSet<&str> = self.ids().collect();
         let mut mistakes: Vec<String> = Vec::new();
         for (id, places) in &self.cases {
-            // The rows of the attack list have no list of their own here.
-            if !known.contains(id.as_str()) && !is_attack(id) {
+            if !known.contains(id.as_str()) {
                 mistakes.push(format!("{id} of the case {:?} is in no list", places.keys().next()));
             }
         }
@@ -150,47 +176,49 @@ impl Trace {
             if !known.iter().any(|id| note.is_about(id)) {
                 mistakes.push(format!("the note about {} is about nothing", note.about));
             }
+            let named = note.reason.split(", ").filter(|_| note.state == TESTED);
+            mistakes.extend(named.filter(|test| !self.has_test(test)).map(|test| format!("there is no test {test}")));
         }
         mistakes
+    }
+
+    /// Whether a package has a test of a name: `package::name`.
+    fn has_test(&self, test: &str) -> bool {
+        test.trim_matches('`').split_once("::").is_some_and(|(package, name)| {
+            let is_it = |known: &String| known.strip_prefix(package).is_some_and(|rest| rest.starts_with('/'));
+            self.all_tests.iter().any(|known| is_it(known) && known.rsplit("::").next() == Some(name))
+        })
     }
 
     /// The trace as a document.
     #[must_use]
     pub fn to_markdown(&self) -> String {
         let mut text = String::from(HEADER);
-        let counts = self.counts();
-        let total: usize = counts.values().sum();
-        text.push_str("| state | requirements |\n|---|---:|\n");
-        for state in ["shown", STATES[0], STATES[1], STATES[2], "missing"] {
+        text.push_str("| state | requirements | attacks |\n|---|---:|---:|\n");
+        let mut all = (0, 0);
+        for (state, requirements, attacks) in self.counts() {
             // Writing to a string cannot fail.
-            let _ = writeln!(text, "| {state} | {} |", counts[state]);
+            let _ = writeln!(text, "| {state} | {requirements} | {attacks} |");
+            all = (all.0 + requirements, all.1 + attacks);
         }
-        let _ = writeln!(text, "| **all** | **{total}** |\n");
+        let _ = writeln!(text, "| **all** | **{}** | **{}** |\n", all.0, all.1);
         let missing: Vec<&str> = self.ids().filter(|id| self.state(id) == "missing").collect();
         if !missing.is_empty() {
             let _ = writeln!(text, "Missing: {}.\n", missing.join(", "));
         }
-        self.attacks(&mut text);
         for (file, rows) in &self.requirements {
             let _ = writeln!(text, "## [{file}](../docs/spec/{file})\n");
-            text.push_str("| id | level | binds | shown by, or why not |\n|---|---|---|---|\n");
+            let attacks = file == ATTACKS;
+            text.push_str(if attacks { "| id | shown by, or why not |\n|---|---|\n" } else { REQUIREMENTS });
             for row in rows {
-                let _ = writeln!(text, "| {} | {} | {} | {} |", row.id, row.level, row.who, self.evidence(&row.id));
+                let binds = if attacks { String::new() } else { format!("{} | {} | ", row.level, row.who) };
+                let _ = writeln!(text, "| {} | {binds}{} |", row.id, self.evidence(&row.id));
             }
             text.push('\n');
         }
         text.truncate(text.trim_end().len());
         text.push('\n');
         text
-    }
-
-    /// The rows of the attack list that are cases.
-    fn attacks(&self, text: &mut String) {
-        text.push_str("## Attacks\n\nRows of the list of known attacks on other servers (S framing, H head, R response, L liveness, P proxies) that are cases.\n\n| row | cases |\n|---|---|\n");
-        for id in self.cases.keys().filter(|id| is_attack(id)) {
-            let _ = writeln!(text, "| {id} | {} |", self.evidence(id));
-        }
-        text.push('\n');
     }
 
     fn evidence(&self, id: &str) -> String {
@@ -203,12 +231,21 @@ impl Trace {
             parts.push(format!("`{test}`"));
         }
         match self.note(id) {
+            Some(note) if note.state == TESTED => {
+                parts.push(note.reason.clone());
+                parts.join(", ")
+            }
             _ if !parts.is_empty() => parts.join(", "),
             Some(note) => format!("*{}*: {}", note.state, note.reason),
             None => "**missing**".to_owned(),
         }
     }
 }
+
+/// The list of attacks, whose ids look different.
+const ATTACKS: &str = "attacks.md";
+
+const REQUIREMENTS: &str = "| id | level | binds | shown by, or why not |\n|---|---|---|---|\n";
 
 const HEADER: &str = "# Trace
 
@@ -219,128 +256,9 @@ not exist yet. *Missing*: it binds something that exists, and nothing shows it.
 
 ";
 
+/// Whether an id is a row of the list of attacks: `S01` to `O07`.
 fn is_attack(id: &str) -> bool {
-    id.len() == 3 && id.starts_with(['S', 'H', 'R', 'L', 'P']) && id[1..].bytes().all(|b| b.is_ascii_digit())
-}
-
-/// The rows of a list: `| H1-GEN-01 | MUST NOT | … |`. Who is bound stands before or after the rest, by the list.
-fn rows(text: &str) -> Vec<Requirement> {
-    let mut columns: Vec<String> = Vec::new();
-    let mut rows = Vec::new();
-    for line in text.lines().filter(|line| line.starts_with('|')) {
-        let cells: Vec<String> =
-            line.replace(r"\|", "/").trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect();
-        if cells[0] == "Id" {
-            columns = cells;
-        } else if is_id(&cells[0]) {
-            let cell =
-                |name: &str| columns.iter().position(|column| column == name).and_then(|n| cells.get(n)).cloned();
-            rows.push(Requirement {
-                id: cells[0].clone(),
-                level: cell("Level").unwrap_or_default(),
-                who: cell("Who").or_else(|| cell("Layer")).unwrap_or_default(),
-            });
-        }
-    }
-    rows
-}
-
-/// Whether the text is an id of a list: `GW-SR-10`.
-fn is_id(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let (Some(list), Some(group), Some(number), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
-        return false;
-    };
-    ["H1", "GW", "CGI"].contains(&list)
-        && !group.is_empty()
-        && group.bytes().all(|b| b.is_ascii_uppercase())
-        && number.len() == 2
-        && number.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// The ids in a text, with ranges as `GW-STA-01 to GW-STA-03` taken by their ends only.
-fn ids_in(text: &str) -> BTreeSet<String> {
-    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
-        .filter(|word| is_id(word))
-        .map(str::to_owned)
-        .collect()
-}
-
-fn cases_by_id(cases: &[Case]) -> BTreeMap<String, BTreeMap<(String, String), usize>> {
-    let mut by_id: BTreeMap<String, BTreeMap<(String, String), usize>> = BTreeMap::new();
-    for case in cases {
-        let name = case.id.split('/').next().unwrap_or_default().to_owned();
-        for id in &case.shows {
-            *by_id.entry(id.clone()).or_default().entry((case.place.file.clone(), name.clone())).or_default() += 1;
-        }
-    }
-    by_id
-}
-
-/// Every source file of the workspace but this one, whose tests are full of ids that they do not show.
-fn rust_files(root: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut folders = vec![root.to_owned()];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder)? {
-            let path = entry?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if path.is_dir() {
-                if !name.starts_with('.') && !name.starts_with("target") {
-                    folders.push(path);
-                }
-            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("src/trace.rs") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// The tests of a source file, each with the ids that stand in it or in the comments above it.
-///
-/// In a file of a `tests` folder every function counts: many are run for each server by a macro.
-fn tests_of(text: &str, in_tests: bool) -> Vec<(String, BTreeSet<String>)> {
-    let lines: Vec<&str> = text.lines().collect();
-    let is_head =
-        |line: &str| ["fn ", "pub fn ", "pub(crate) fn "].iter().any(|start| line.trim_start().starts_with(start));
-    let is_above = |line: &str| line.trim().starts_with("//") || line.trim().starts_with("#[");
-    let mut tests = Vec::new();
-    for (head, line) in lines.iter().enumerate().filter(|(_, line)| is_head(line)) {
-        let above = lines[..head].iter().rev().take_while(|line| is_above(line)).count();
-        let start = head - above;
-        if !in_tests && !lines[start..head].iter().any(|line| line.trim() == "#[test]") {
-            continue;
-        }
-        let indent = line.len() - line.trim_start().len();
-        let is_end = |line: &str| line.trim_end() == format!("{}}}", " ".repeat(indent));
-        let one_line = line.trim_end().ends_with('}');
-        let end = if one_line { head } else { (head..lines.len()).find(|&n| is_end(lines[n])).unwrap_or(head) };
-        let after_fn = line.split_once("fn ").map_or("", |(_, rest)| rest);
-        let name: String = after_fn.chars().take_while(|&c| c.is_alphanumeric() || c == '_').collect();
-        let ids = ids_in(&lines[start..=end].join("\n"));
-        if !ids.is_empty() {
-            tests.push((name, ids));
-        }
-    }
-    tests
-}
-
-/// The notes: table rows of an id, a state and a reason.
-fn notes(text: &str) -> Result<Vec<Note>, String> {
-    let mut notes = Vec::new();
-    for line in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| about ")) {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        let [about, state, reason] = cells[..] else { return Err(format!("{line:?} is not a note")) };
-        if !STATES.contains(&state) || reason.is_empty() {
-            return Err(format!("{line:?}: a note is {}, with its reason", STATES.join(", ")));
-        }
-        for about in about.split(", ") {
-            notes.push(Note { about: about.to_owned(), state: state.to_owned(), reason: reason.to_owned() });
-        }
-    }
-    Ok(notes)
+    id.len() == 3 && id.starts_with(['S', 'H', 'R', 'L', 'P', 'F', 'O']) && id[1..].bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -348,45 +266,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_shows_what_it_names() {
-        let text = "
-/// Says GW-SR-10.
-#[test]
-fn first() {
-    // and H1-FRM-05, but not H1-FRM-5 or XX-YY-01
-    assert!(true, \"(CGI-HDR-11)\");
-}
-
-// GW-SR-11 belongs to nothing.
-
-#[test]
-fn second() {}
-";
-        let tests = tests_of(text, false);
-        assert_eq!(tests.len(), 1);
-        assert_eq!(tests[0].0, "first");
-        assert_eq!(tests[0].1.iter().map(String::as_str).collect::<Vec<_>>(), ["CGI-HDR-11", "GW-SR-10", "H1-FRM-05"]);
-        let text = "/// GW-CL-01\nfn on_each(server: &str) {\n    body();\n}\n";
-        assert_eq!(tests_of(text, true)[0].0, "on_each");
-        assert!(tests_of(text, false).is_empty());
-    }
-
-    #[test]
-    fn rows_of_a_list_are_requirements() {
-        let rows = rows(
-            "| Id | Level | Requirement | Source | Layer | Test |\n|---|---|---|---|---|---|\n| H1-GEN-01 | MUST NOT | a \\| b | s | types | t |\n| C-01 | x |\n",
-        );
-        assert_eq!(rows.len(), 1);
-        assert_eq!((rows[0].level.as_str(), rows[0].who.as_str(), rows[0].group()), ("MUST NOT", "types", "H1-GEN"));
-    }
-
-    #[test]
     fn a_note_about_one_id_goes_before_one_about_its_group() {
-        let notes = notes("| about | state | why |\n|---|---|---|\n| H1-COND-* | later | no files |\n| H1-COND-01, H1-COND-02 | not applicable | cache |\n").unwrap();
-        let trace = Trace { requirements: Vec::new(), cases: BTreeMap::new(), tests: BTreeMap::new(), notes };
+        let notes = notes("| about | state | why |\n|---|---|---|\n| H1-COND-* | later | no files |\n| H1-COND-01, H1-COND-02 | not applicable | cache |\n| L04 | tested | `server::one`, `server::two` |\n").unwrap();
+        let all_tests = vec!["server/tests/a.rs::one".to_owned(), "server-two/tests/a.rs::two".to_owned()];
+        let trace =
+            Trace { requirements: Vec::new(), cases: BTreeMap::new(), tests: BTreeMap::new(), all_tests, notes };
         assert_eq!(trace.state("H1-COND-02"), "not applicable");
         assert_eq!(trace.state("H1-COND-03"), "later");
         assert_eq!(trace.state("H1-RNG-03"), "missing");
+        assert_eq!(trace.state("L04"), "shown");
+        assert!(trace.mistakes().contains(&"there is no test `server::two`".to_owned()));
+        assert!(!trace.mistakes().iter().any(|mistake| mistake.contains("one")));
         assert!(super::notes("| H1-COND-01 | perhaps | why |").is_err());
     }
 }

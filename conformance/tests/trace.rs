@@ -13,7 +13,6 @@ fn the_trace_is_current() {
         std::fs::write(&path, &current).expect("the trace can be written");
     }
     let written = std::fs::read_to_string(&path).unwrap_or_default();
-    println!("{:?}", trace.counts());
     assert!(
         written == current,
         "conformance/trace.md is not current: run TRACE=write cargo test -p conformance --test trace"
@@ -30,7 +29,7 @@ fn nothing_names_an_id_that_does_not_exist() {
 #[test]
 fn no_id_is_lost() {
     let trace = Trace::read().expect("the trace can be read");
-    for ((file, rows), least) in trace.requirements.iter().zip([383, 339, 149]) {
+    for ((file, rows), least) in trace.requirements.iter().zip([383, 339, 149, 89]) {
         assert!(rows.len() >= least, "{file} has {} ids, it had {least}", rows.len());
     }
     let mut ids: Vec<&str> = trace.ids().collect();

@@ -59,9 +59,11 @@
     allow(rustdoc::broken_intra_doc_links, reason = "the documentation is that of the default features")
 )]
 
+mod answer;
 mod app;
 mod asset;
 mod build_errors;
+mod channel;
 mod context;
 mod cookie;
 mod error;
@@ -95,6 +97,7 @@ mod validator;
 pub use app::App;
 pub use asset::Asset;
 pub use build_errors::BuildErrors;
+pub use channel::{Events, SendError, Sender, channel};
 pub use context::{Url, Urls};
 pub use cookie::{Cookie, CookieError, Cookies, SameSite};
 pub use error::Error;

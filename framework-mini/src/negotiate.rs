@@ -21,19 +21,66 @@ fn weight(value: &str) -> Option<u16> {
 }
 
 /// The elements of a header of choices with their weights. Elements whose weight is not valid are passed over.
-pub(crate) fn choices(header: &str) -> impl Iterator<Item = (&str, u16)> {
+pub(crate) fn choices(header: &str) -> impl Iterator<Item = Choice<'_>> {
     header.split(',').filter_map(|element| {
-        let mut parts = element.split(';').map(str::trim);
-        let name = parts.next().filter(|name| !name.is_empty())?;
-        // Any parameter named q is the weight, wherever it stands (H1-NEG-04).
-        let q = parts.find_map(|part| part.split_once('=').filter(|(name, _)| name.trim().eq_ignore_ascii_case("q")));
-        Some((name, q.map_or(Some(1000), |(_, value)| weight(value.trim()))?))
+        let (name, parameters) = element.split_once(';').unwrap_or((element, ""));
+        let name = Some(name.trim()).filter(|name| !name.is_empty())?;
+        let q = parameters_of(parameters).find(|(name, _)| is_weight(name));
+        let weight = q.map_or(Some(1000), |(_, value)| weight(value))?;
+        Some(Choice { name, parameters, weight })
     })
+}
+
+/// An element of `Accept` and its like.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice<'h> {
+    /// A coding, a media range.
+    name: &'h str,
+    /// What follows it, the weight included.
+    parameters: &'h str,
+    /// In thousandths.
+    weight: u16,
+}
+
+/// The parameters of an element or of a media type. Values in quotes are the same without (H1-SYN-11).
+fn parameters_of(text: &str) -> impl Iterator<Item = (&str, &str)> + Clone {
+    text.split(';').filter_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        let value = value.trim();
+        Some((name.trim(), value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value)))
+    })
+}
+
+/// Any parameter named q is the weight, wherever it stands (H1-NEG-04).
+const fn is_weight(name: &str) -> bool {
+    name.eq_ignore_ascii_case("q")
+}
+
+impl Choice<'_> {
+    /// How closely the media range names a type: not at all; but for a parameter that the type does not have; `*/*`;
+    /// `type/*`; the type; the type with its parameters.
+    fn names(&self, media_type: &str) -> usize {
+        let (known, parameters) = media_type.split_once(';').unwrap_or((media_type, ""));
+        let known = known.trim();
+        let specific = match self.name.strip_suffix("/*") {
+            Some("*") => 2,
+            Some(kind) if known.split('/').next().is_some_and(|k| k.eq_ignore_ascii_case(kind)) => 3,
+            None if known.eq_ignore_ascii_case(self.name) => 4,
+            _ => return 0,
+        };
+        let has = |(name, value): (&str, &str)| {
+            parameters_of(parameters).any(|(k, v)| k.eq_ignore_ascii_case(name) && v.eq_ignore_ascii_case(value))
+        };
+        let mut wanted = parameters_of(self.parameters).filter(|(name, _)| !is_weight(name));
+        let count = wanted.clone().count();
+        if wanted.all(has) { specific + count } else { 1 }
+    }
 }
 
 /// The one of `types` that the client likes best by its header `Accept`, or `None` if it wants none of them.
 ///
-/// A range that names the type goes before `type/*`, and that before `*/*` (H1-NEG-06). Of types it likes equally: the
+/// A range with a parameter that the type has goes before one without, that before `type/*`, and that before `*/*`
+/// (H1-NEG-06). One with a parameter that the type does not have counts if no other does. Of types it likes equally: the
 /// one it names rather than covers, then the one it names first, then the first of `types`. Without the header, the first.
 ///
 /// ```
@@ -58,19 +105,14 @@ pub fn prefers<'t>(environ: &Environ<'_>, types: &[&'t str]) -> Option<&'t str> 
 
 fn best<'t>(accept: &str, types: &[&'t str]) -> Option<&'t str> {
     // For each type the best match so far: how specific, how much, and where. One pass, so linear in the header.
-    let mut matches: Vec<(u8, u16, usize)> = vec![(0, 0, 0); types.len()];
+    let mut matches: Vec<(usize, u16, usize)> = vec![(0, 0, 0); types.len()];
     let mut any = false;
-    for (position, (range, weight)) in choices(accept).enumerate() {
+    for (position, choice) in choices(accept).enumerate() {
         any = true;
         for (known, best) in types.iter().zip(&mut matches) {
-            let specific = match range.strip_suffix("/*") {
-                Some("*") => 1,
-                Some(kind) if known.split('/').next().is_some_and(|k| k.eq_ignore_ascii_case(kind)) => 2,
-                None if known.eq_ignore_ascii_case(range) => 3,
-                _ => continue,
-            };
+            let specific = choice.names(known);
             if specific > best.0 {
-                *best = (specific, weight, position);
+                *best = (specific, choice.weight, position);
             }
         }
     }
@@ -92,7 +134,7 @@ pub(crate) fn coding<'c>(environ: &Environ<'_>, codings: &[&'c str]) -> Option<&
     let header = header.to_string_lossy();
     let mut weights: Vec<Option<u16>> = vec![None; codings.len()];
     let (mut star, mut identity) = (0, None);
-    for (name, weight) in choices(&header) {
+    for Choice { name, weight, .. } in choices(&header) {
         // `x-gzip` is `gzip` (RFC 9110 section 8.4.1.3).
         let name = if name.eq_ignore_ascii_case("x-gzip") { "gzip" } else { name };
         match codings.iter().position(|coding| coding.eq_ignore_ascii_case(name)) {
@@ -184,10 +226,41 @@ mod tests {
         }
     }
 
+    /// The table of RFC 9110 section 12.5.1 (H1-NEG-06), in any order of the elements, with and without quotes.
+    #[test]
+    fn parameters_are_specific() {
+        let ranges = [
+            "text/*;q=0.3",
+            "text/plain;q=0.7",
+            "text/plain;format=flowed",
+            "text/plain;Format=\"Fixed\";q=0.4",
+            "*/*;q=0.5",
+        ];
+        let accept =
+            |turn: usize| ranges.iter().cycle().skip(turn).take(ranges.len()).copied().collect::<Vec<_>>().join(", ");
+        for turn in 0..ranges.len() {
+            let accept = accept(turn);
+            for (media_type, weight) in [
+                ("text/plain;format=flowed", 1000),
+                ("text/plain", 700),
+                ("text/plain; charset=utf-8", 700),
+                ("text/html", 300),
+                ("image/jpeg", 500),
+                ("text/plain;format=fixed", 400),
+                ("text/html;level=3", 300),
+            ] {
+                let best = choices(&accept).max_by_key(|choice| choice.names(media_type)).unwrap();
+                assert_eq!(best.weight, weight, "{media_type} by {accept}");
+            }
+        }
+    }
+
     /// F11: as many elements as fit into any head are done at once.
     #[test]
     fn long_headers_are_linear() {
         let accept = "text/html;q=0.1,".repeat(1 << 16);
         assert_eq!(best(&accept, &["application/json"]), None);
+        let request = TestRequest::get("/").header("Accept-Encoding", "gzip;q=0.1,".repeat(1 << 16));
+        assert_eq!(request.with(|environ| coding(environ, &["br", "gzip"])), Some("gzip"));
     }
 }

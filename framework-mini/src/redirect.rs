@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use gateway_spec::Status;
 
-use crate::{IntoResponse, Response, Url};
+use crate::{Error, IntoResponse, Response, Url};
 
 /// Sends the client elsewhere.
 ///
@@ -61,6 +61,9 @@ impl Redirect {
     }
 
     /// To anywhere, with 303. Never of user input that was not compared with a list.
+    ///
+    /// A URL with a name or password, or without a host, makes the response an [`Error`] (500): the one would show a secret to
+    /// whoever sees the response, the other leads nowhere (H1-TGT-07, H1-TGT-08).
     pub fn external(url: impl Into<String>) -> Self {
         Self::see_other(Target::Exact(url.into()))
     }
@@ -85,7 +88,7 @@ impl IntoResponse for Redirect {
         let status = self.status;
         let response = Response::deferred(move |response, context| {
             let location = match self.target {
-                Target::Exact(url) => Ok(Url(url)),
+                Target::Exact(url) => checked(url),
                 Target::Path(path) => Ok(context.urls().path(&encoded(&path))),
                 Target::Route(name, values) => {
                     let values: Vec<(&str, &dyn Display)> =
@@ -100,6 +103,25 @@ impl IntoResponse for Redirect {
         });
         response.with_status(status)
     }
+}
+
+/// A URL, if its authority is one that may be written: there is a host, and nothing before it.
+fn checked(url: String) -> Result<Url, Error> {
+    let (scheme, rest) = url.split_once(':').unwrap_or(("", &url));
+    let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+    let authority = match (if is_http { rest } else { &url }).strip_prefix("//") {
+        Some(rest) => rest.split(['/', '?', '#']).next().unwrap_or_default(),
+        None if is_http => "",
+        // A reference without an authority, or another scheme.
+        None => return Ok(Url(url)),
+    };
+    if authority.contains('@') {
+        return Err(Error::internal("a redirect to a URL with a name or password (H1-TGT-08)"));
+    }
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err(Error::internal("a redirect to a URL without a host (H1-TGT-07)"));
+    }
+    Ok(Url(url))
 }
 
 /// A URL with what cannot stand in one escaped; escapes that are there stay.

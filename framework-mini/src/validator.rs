@@ -158,7 +158,7 @@ impl Validators {
             return Conditions::Hold; // H1-COND-04
         }
         let read = matches!(method, "GET" | "HEAD");
-        let date = |name: &str| seconds(httpdate::parse_http_date(&field(name)?).ok()?);
+        let date = |name: &str| seconds(parse_date(&field(name)?, SystemTime::now())?);
         let modified = self.last_modified.and_then(seconds);
 
         if let Some(tags) = field("if-match") {
@@ -204,7 +204,7 @@ impl Validators {
         if value.chars().take(3).any(|c| c == '"') {
             return ETag::parse(&value).zip(self.etag.as_ref()).is_some_and(|(tag, own)| own.matches_strongly(&tag));
         }
-        let asked = httpdate::parse_http_date(&value).ok().and_then(seconds);
+        let asked = parse_date(&value, now).and_then(seconds);
         let modified = self.last_modified.and_then(seconds);
         // H1-VAL-13: it may have changed again within the second of its date.
         let strong = self
@@ -212,6 +212,20 @@ impl Validators {
             .is_some_and(|modified| now.duration_since(modified).is_ok_and(|age| age >= Duration::from_secs(1)));
         strong && asked.is_some() && asked == modified
     }
+}
+
+/// A date in any of the three forms. A year of two digits is never more than 50 years ahead (H1-SYN-15).
+fn parse_date(text: &str, now: SystemTime) -> Option<SystemTime> {
+    // `Sunday, 06-Nov-94 08:49:37 GMT`
+    let Some((day, rest)) = text.split_once(", ").filter(|(_, rest)| rest.as_bytes().get(2) == Some(&b'-')) else {
+        return httpdate::parse_http_date(text).ok();
+    };
+    let (day, date, time) = (day.get(..3)?, rest.get(..6)?.replace('-', " "), rest.get(9..)?);
+    let this_year: u32 = httpdate::fmt_http_date(now).get(12..16)?.parse().ok()?;
+    let two: u32 = rest.get(7..9)?.parse().ok()?;
+    let year = this_year - this_year % 100 + two;
+    let year = if year > this_year + 50 { year - 100 } else { year };
+    httpdate::parse_http_date(&format!("{day}, {date} {year:04}{time}")).ok()
 }
 
 /// Whole seconds since 1970; before that there are no dates of HTTP.
@@ -225,6 +239,32 @@ mod tests {
     use crate::testing::TestRequest;
 
     const DAY: u64 = 784_111_777; // Sun, 06 Nov 1994 08:49:37 GMT
+
+    /// H1-SYN-15, H1-SYN-12: two digits of a year are at most 50 years ahead, and the other forms say what they say.
+    #[test]
+    fn years_of_two_digits() {
+        let year_at = |text: &str, now: u64| {
+            let date = parse_date(text, at(now)).map(httpdate::fmt_http_date);
+            date.map(|date| date[5..16].to_owned())
+        };
+        let (in_1994, in_2025) = (DAY, 1_750_000_000);
+        for (text, now, expected) in [
+            ("Sunday, 06-Nov-94 08:49:37 GMT", in_1994, Some("06 Nov 1994")),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", in_2025, Some("06 Nov 1994")),
+            ("Thursday, 06-Nov-70 08:49:37 GMT", in_2025, Some("06 Nov 2070")),
+            ("Wednesday, 06-Nov-75 08:49:37 GMT", in_2025, Some("06 Nov 2075")),
+            ("Saturday, 06-Nov-76 08:49:37 GMT", in_2025, Some("06 Nov 1976")),
+            ("Friday, 06-Nov-70 08:49:37 GMT", in_1994, Some("06 Nov 1970")),
+            ("Friday, 06-Nov-70 08:49:37 GMT", in_2025, None),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", in_2025, Some("06 Nov 1994")),
+            ("Sun Nov  6 08:49:37 1994", in_2025, Some("06 Nov 1994")),
+            ("Sunday, 06-Nov-9 08:49:37 GMT", in_2025, None),
+            ("Sunday, 32-Nov-94 08:49:37 GMT", in_2025, None),
+            ("yesterday", in_2025, None),
+        ] {
+            assert_eq!(year_at(text, now).as_deref(), expected, "{text} at {now}");
+        }
+    }
 
     fn at(seconds: u64) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(seconds)

@@ -380,23 +380,27 @@ impl<'r> Environ<'r> {
         true
     }
 
-    /// Moves the first segment of `PATH_INFO` to `SCRIPT_NAME` and returns it, decoded; `None` if there is none left
-    /// (GW-REF-29).
+    /// Moves the first segment of `PATH_INFO` that is not empty to `SCRIPT_NAME` and returns it, decoded; `None` if there
+    /// is none left (GW-REF-29).
     ///
-    /// Nothing is normalised: `.`, `..` and empty segments come out as they are, and are for the caller to refuse.
+    /// Empty segments before it move along, so that `SCRIPT_NAME` and `PATH_INFO` stay the whole path (CGI-PATH-11) and
+    /// `SCRIPT_NAME` never ends with the `/` of an empty one (GW-VAL-29, GW-RACK-05); a `/` at the end stays in `PATH_INFO`.
+    /// Nothing is normalised: `.` and `..` come out as they are, and are for the caller to refuse.
     pub fn shift_path_info(&mut self) -> Option<String> {
         let raw = self.raw_path_info().into_owned();
-        let segment = raw.strip_prefix('/').filter(|rest| !rest.is_empty())?;
-        let segment = segment.split('/').next()?;
+        let rest = raw.trim_start_matches('/');
+        let slashes = raw.len() - rest.len();
+        let segment = rest.split('/').next().filter(|segment| slashes > 0 && !segment.is_empty())?;
         let octets = percent_decode(segment)?.into_owned();
         let text = String::from_utf8_lossy(&octets).into_owned();
         if self.changed("PATH_INFO").is_none() && self.changed("SCRIPT_NAME").is_none() {
-            self.mounted += 1 + segment.len();
+            self.mounted += slashes + segment.len();
         } else {
-            let script_name = [self.script_name().as_bytes(), b"/", &octets].concat();
-            let path_info = self.path_info().as_bytes()[1 + octets.len()..].to_vec();
+            let path_info = self.path_info().as_bytes().to_vec();
+            let (moved, rest) = path_info.split_at(slashes + octets.len());
+            let script_name = [self.script_name().as_bytes(), moved].concat();
             self.set("SCRIPT_NAME", script_name);
-            self.set("PATH_INFO", path_info);
+            self.set("PATH_INFO", rest);
         }
         Some(text)
     }

@@ -218,17 +218,21 @@ fn segments_shift_one_at_a_time() {
         assert_eq!(environ.shift_path_info(), None);
         assert_eq!((environ.script_name(), environ.path_info()), ("/a/b/c/..".into(), "/".into()));
     });
-    path("//x", |environ| {
-        assert_eq!(environ.shift_path_info().as_deref(), Some(""));
-        assert_eq!((environ.script_name(), environ.path_info()), ("/".into(), "/x".into()));
+    // Empty segments move along with the next one: SCRIPT_NAME is never `/` and never ends with one.
+    path("//x///y//", |environ| {
+        assert_eq!(environ.shift_path_info().as_deref(), Some("x"));
+        assert_eq!((environ.script_name(), environ.path_info()), ("//x".into(), "///y//".into()));
+        assert_eq!(environ.shift_path_info().as_deref(), Some("y"));
+        assert_eq!(environ.shift_path_info(), None);
+        assert_eq!((environ.script_name(), environ.path_info()), ("//x///y".into(), "//".into()));
     });
     path("/old", |environ| {
-        environ.set("PATH_INFO", "/é/x");
-        assert_eq!(environ.raw_path_info(), "/%C3%A9/x");
+        environ.set("PATH_INFO", "//é/x");
+        assert_eq!(environ.raw_path_info(), "//%C3%A9/x");
         assert_eq!(environ.shift_path_info().as_deref(), Some("é"));
-        assert_eq!((environ.script_name(), environ.path_info()), ("/é".into(), "/x".into()));
+        assert_eq!((environ.script_name(), environ.path_info()), ("//é".into(), "/x".into()));
         assert!(environ.mount("/x"));
-        assert_eq!((environ.script_name(), environ.path_info()), ("/é/x".into(), "".into()));
+        assert_eq!((environ.script_name(), environ.path_info()), ("//é/x".into(), "".into()));
     });
 }
 

@@ -23,7 +23,8 @@ impl Clock {
 
     /// Asks the system for the time. It never goes back.
     pub(crate) fn advance(&self) -> u64 {
-        let now = millis(self.start.elapsed()) + 1;
+        let elapsed = self.start.elapsed();
+        let now = elapsed.as_secs() * 1000 + u64::from(elapsed.subsec_millis()) + 1;
         let before = self.now.fetch_max(now, Ordering::Relaxed);
         if before / 1000 != now / 1000 {
             self.set_wall(now);
@@ -89,6 +90,16 @@ impl Pace {
     pub(crate) const fn progress(&mut self, now: u64, bytes: usize) {
         self.last = now;
         self.bytes += bytes as u64;
+    }
+
+    /// The same, begun so many milliseconds later.
+    pub(crate) const fn later(self, by: u64) -> Self {
+        Self { begun: self.begun + by, last: self.last + by, ..self }
+    }
+
+    /// The time of the last progress.
+    pub(crate) const fn last(&self) -> u64 {
+        self.last
     }
 
     /// The time that is `after` the beginning.

@@ -62,7 +62,7 @@ pub struct Config {
     /// How many requests one connection may send. No limit by default: shedding keeps it fair.
     pub max_requests_per_connection: Option<u64>,
     /// Most connections at once. 10,240: an idle one costs below a kilobyte. At the limit, the connection idle for longest
-    /// makes room for a new one.
+    /// makes room for a new one: of the same loop, if one idles there.
     pub max_connections: usize,
     /// How many new connections wait when all others are busy; one more gets 503. 128.
     pub max_pending: usize,
@@ -100,7 +100,8 @@ pub struct Config {
     /// wait as new connections do ([`max_pending`](Self::max_pending), [`pending_timeout`](Self::pending_timeout)).
     pub max_threads: usize,
     /// How much of a request body is collected before the application is called. 64 KiB: a client that is slow with it
-    /// holds no thread. What is longer is read by the application while it arrives.
+    /// holds no thread. What is longer is read by the application while it arrives; so is what does not go on for a tenth
+    /// of a second, as long as there are threads enough.
     pub body_buffer: usize,
 
     /// Asked before anything is read from a new connection; `false` closes it without a word.
@@ -195,6 +196,18 @@ impl Config {
         }
         if self.max_request_line < 16 {
             return refuse("max_request_line is too small for any request");
+        }
+        if self.max_headers == 0 {
+            return refuse("max_headers is 0: not even Host would be allowed");
+        }
+        for (name, time) in [
+            ("head_timeout", self.head_timeout),
+            ("body_timeout", self.body_timeout),
+            ("write_timeout", self.write_timeout),
+        ] {
+            if time.is_zero() {
+                return refuse(&format!("{name} is 0: nobody is that fast"));
+            }
         }
         if let Some(header) = &self.server_header
             && let Err(misuse) = gateway_spec::check_header("Server", header)

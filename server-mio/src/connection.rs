@@ -15,20 +15,26 @@
 //! ```
 //!
 //! [`drive`](Connection::drive) moves a connection as far as it can get without waiting, except for what the application
-//! itself waits for. It runs without the loop's lock, on whichever thread has the connection.
+//! itself waits for. It runs without the loop's lock, on whichever thread has the connection. The steps are in [`head`],
+//! [`body`], [`response`] and [`end`], in the order of a request.
+
+mod body;
+mod end;
+mod head;
+mod response;
 
 use std::fmt;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use gateway_spec::{Environ, Error, Field, Input, Peer, Request};
+use gateway_spec::Peer;
 
-use crate::clock::{Pace, millis};
-use crate::gateway::{Content, Exchange, Progress, Responder, panicked};
+use crate::clock::Pace;
+use crate::gateway::{Content, Exchange, Progress};
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
-use crate::h1::head::{Head, Parsed, Scan, parse};
-use crate::h1::response::{self, Facts};
+use crate::h1::head::Scan;
 use crate::input::RequestBody;
 use crate::log::Record;
 use crate::output::Output;
@@ -40,12 +46,9 @@ use crate::worker::{BUFFER, Worker};
 pub(crate) const LAST_CALL: u64 = 250;
 /// How many requests of one client are answered before others have their turn.
 const TURN: u32 = 64;
-/// How many fields are read without allocating: more than browsers send.
-const FIELDS: usize = 24;
-/// How many bytes can hardly have more than eight fields.
-const SMALL_HEAD: usize = 200;
-/// After how many milliseconds a body that has nothing yet, and does not wake the server, is asked again.
-const ASK_AGAIN: u64 = 10;
+/// For how many milliseconds a client may pause within a small body before the application is called, which may have an
+/// answer for it already.
+const PAUSE: u64 = 100;
 
 /// What happened to a connection since it was last driven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,6 +137,10 @@ pub(crate) struct Connection {
     batching: bool,
     /// Whether the request has a body, whose state is in `body`.
     has_body: bool,
+    /// Whether the application is to be called although not enough of the body is there.
+    is_impatient: bool,
+    /// Whether it was told that something went wrong on the connection.
+    has_failed: bool,
     requests: u64,
     /// When the present phase began, and how it goes.
     pace: Pace,
@@ -141,9 +148,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(token: usize, socket: Socket, peer: Peer) -> Self {
+    pub(crate) fn new(token: usize, socket: Arc<Socket>, peer: Peer) -> Self {
         let pace = Pace::new(socket.clock.now());
-        let socket = Arc::new(socket);
         Self {
             token,
             link: socket.clone(),
@@ -164,6 +170,8 @@ impl Connection {
             writing: false,
             batching: false,
             has_body: false,
+            is_impatient: false,
+            has_failed: false,
             requests: 0,
             pace,
             record: Record::default(),
@@ -216,591 +224,18 @@ impl Connection {
         }
     }
 
-    /// A request that waited too long for a thread, or too many wait: 503.
-    pub(crate) fn overload(&mut self, worker: &mut Worker) -> Next {
-        self.refuse(worker, Reject::Overload);
-        self.drive(worker, Ready::NONE, false)
+    /// Whether it had a request.
+    pub(crate) const fn has_asked(&self) -> bool {
+        self.requests > 0
     }
-
-    // ---- Head
-
-    fn head(&mut self, worker: &mut Worker, may_block: bool, turn: &mut u32) -> Step {
-        if self.out.is_full()
-            && let Some(next) = self.send(worker)
-        {
-            return Some(next);
-        }
-        if self.end > self.start {
-            match self.scan.skip_blank(&self.buffer[self.start..self.end]) {
-                Err(reject) => return self.refuse(worker, reject),
-                Ok((skipped, begins)) => {
-                    self.start += skipped;
-                    if begins {
-                        match self.try_head(worker, may_block, *turn) {
-                            Tried::Partial => {}
-                            Tried::Step(step) => return step,
-                            Tried::Refused(reject) => return self.refuse(worker, reject),
-                            Tried::Done => {
-                                *turn -= 1;
-                                self.next_request(worker);
-                                return None;
-                            }
-                            Tried::Answered(exchange, content, progress) => {
-                                *turn -= 1;
-                                return self.proceed(worker, exchange, content, progress);
-                            }
-                        }
-                    }
-                }
-            }
-        }
-        // All requests that are here are answered: their answers go out in one write.
-        if let Some(next) = self.send(worker) {
-            return Some(next);
-        }
-        if !self.readable {
-            return Some(self.wait_for_head(worker));
-        }
-        match self.receive(worker) {
-            Received::Some => None,
-            Received::Nothing => Some(self.wait_for_head(worker)),
-            // Half a head and then the end: nobody waits for an answer to it (H1-INC-01).
-            Received::End => Some(Next::Close),
-        }
-    }
-
-    /// Reads the head at the start of the buffer, if it is whole, and goes on with its request.
-    fn try_head(&mut self, worker: &mut Worker, may_block: bool, turn: u32) -> Tried {
-        const TOO_LARGE: Reject = Reject::HeadTooLarge("the head of the request is too large");
-        let limits = worker.limits;
-        let first = self.scan.is_fresh();
-        if !first && !self.scan.find_end(&self.buffer[self.start..self.end], &limits) {
-            return Tried::Partial;
-        }
-        // Out of `self` while the head borrows from it.
-        let buffer = std::mem::take(&mut self.buffer);
-        let bytes = &buffer[self.start..self.end];
-        // Fewer places to clear for the small heads of programs than for those of browsers.
-        let tried = if bytes.len() < SMALL_HEAD {
-            self.parse_head::<8>(worker, bytes, may_block, turn)
-        } else {
-            self.parse_head::<FIELDS>(worker, bytes, may_block, turn)
-        };
-        self.buffer = buffer;
-        match tried {
-            // The search had found an end that the parser does not see, or the limit.
-            Tried::Partial if !first || self.scan.find_end(&self.buffer[self.start..self.end], &limits) => {
-                Tried::Refused(TOO_LARGE)
-            }
-            tried => tried,
-        }
-    }
-
-    fn parse_head<const N: usize>(&mut self, worker: &mut Worker, bytes: &[u8], may_block: bool, turn: u32) -> Tried {
-        let mut scratch = [httparse::EMPTY_HEADER; N];
-        let mut fields = [Field::EMPTY; N];
-        match parse(bytes, &mut fields, &mut scratch, &worker.limits) {
-            Ok(Parsed::Head(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
-            Ok(Parsed::MoreFields) => self.try_large_head(worker, bytes, may_block, turn),
-            Ok(Parsed::Partial) => Tried::Partial,
-            Err(reject) => Tried::Refused(reject),
-        }
-    }
-
-    #[cold]
-    fn try_large_head(&mut self, worker: &mut Worker, bytes: &[u8], may_block: bool, turn: u32) -> Tried {
-        let limits = worker.limits;
-        let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
-        let mut fields = vec![Field::EMPTY; limits.fields];
-        match parse(bytes, &mut fields, &mut scratch, &limits) {
-            Ok(Parsed::Head(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
-            Ok(_) => Tried::Partial,
-            Err(reject) => Tried::Refused(reject),
-        }
-    }
-
-    /// A head is whole: its request is answered at once, or its body collected first.
-    fn request(&mut self, worker: &mut Worker, head: &Head<'_, '_>, rest: &[u8], may_block: bool, turn: u32) -> Tried {
-        // Should the request have to wait, it is read again.
-        self.scan = Scan::new();
-        if turn == 0 {
-            return Tried::Step(self.send(worker).or(Some(Next::Again)));
-        }
-        if matches!(head.framing, Framing::Empty) {
-            self.taken = head.length;
-            if !may_block {
-                return Tried::Step(self.send(worker).or(Some(Next::Thread { fresh: true })));
-            }
-            return self.call(worker, head, None);
-        }
-        let config = &worker.shared.config;
-        let body = match &self.body {
-            Some(body) => body,
-            None => self.body.insert(Arc::new(RequestBody::new(self.socket.clone(), config))),
-        };
-        let expects_continue = head.expect_continue && rest.is_empty();
-        self.has_body = true;
-        body.begin(head.framing, expects_continue, worker.bodies.pop().unwrap_or_default(), config);
-        let mut state = body.lock();
-        let taken = state.push(self.socket.clock.now(), rest);
-        let whole = state.is_whole() || state.fault().is_some();
-        if whole {
-            // There is nothing to be continued (H1-CONT-03).
-            state.forget_continue();
-        }
-        drop(state);
-        self.taken = head.length + taken;
-        self.phase = Phase::Body(head.framing);
-        if !whole {
-            // All of it was taken, so the buffer has the head only.
-            self.end = self.start + head.length;
-            self.taken = head.length;
-        }
-        if whole && may_block {
-            let body = self.body.clone();
-            return self.call(worker, head, body);
-        }
-        Tried::Step(None)
-    }
-
-    fn wait_for_head(&mut self, worker: &mut Worker) -> Next {
-        let head_timeout = worker.shared.config.head_timeout;
-        if self.end > self.start {
-            return Next::Wait(self.pace.deadline_after(millis(head_timeout)));
-        }
-        self.give_back(worker);
-        if worker.shared.is_draining() {
-            // Who has just been let in may still say what it came for.
-            let last_call = self.pace.deadline_after(LAST_CALL);
-            let newcomer = self.requests == 0 && last_call > self.socket.clock.now();
-            return if newcomer { Next::Idle(last_call) } else { Next::Close };
-        }
-        if self.requests == 0 {
-            return Next::Wait(self.pace.deadline_after(millis(head_timeout)));
-        }
-        Next::Idle(self.pace.deadline_after(millis(worker.shared.config.keep_alive_timeout)))
-    }
-
-    /// An idle connection keeps no buffers: the next one that is busy uses them.
-    fn give_back(&mut self, worker: &mut Worker) {
-        (self.start, self.end) = (0, 0);
-        let (front, stash) = self.out.take_buffers();
-        worker.take_back(std::mem::take(&mut self.buffer), front);
-        worker.take_back(Vec::new(), stash);
-        if let Some(body) = &self.body {
-            body.lock().rest();
-        }
-    }
-
-    // ---- Body
-
-    /// Collects the body of the request, until it is whole or there is enough of it.
-    fn collect(&mut self, worker: &mut Worker, framing: Framing, may_block: bool) -> Step {
-        let Some(body) = self.body.clone() else { return Some(Next::Close) };
-        loop {
-            let state = body.lock();
-            let enough = state.is_whole()
-                || state.fault().is_some()
-                || state.expects_continue()
-                || state.collected() >= worker.shared.config.body_buffer;
-            if enough {
-                drop(state);
-                // The application may wait for the rest of the body: nothing may wait for it meanwhile.
-                if let Some(next) = self.send(worker) {
-                    return Some(next);
-                }
-                return if may_block { self.call_again(worker, body) } else { Some(Next::Thread { fresh: true }) };
-            }
-            if !self.readable {
-                let deadline = body.deadline(&state);
-                drop(state);
-                return Some(self.send(worker).unwrap_or(Next::Wait(deadline)));
-            }
-            drop(state);
-            match self.receive(worker) {
-                Received::Some => {
-                    let head = self.start + self.taken;
-                    let mut state = body.lock();
-                    let taken = state.push(self.socket.clock.now(), &self.buffer[head..self.end]);
-                    if state.is_whole() || state.fault().is_some() {
-                        self.taken += taken;
-                    } else {
-                        self.end = head;
-                    }
-                }
-                Received::Nothing => {}
-                Received::End => body.lock().fail(Reject::Incomplete),
-            }
-            self.phase = Phase::Body(framing);
-        }
-    }
-
-    /// The body is there: the head is read again, as nothing of it was kept, and the application called.
-    fn call_again(&mut self, worker: &mut Worker, body: Arc<RequestBody>) -> Step {
-        let buffer = std::mem::take(&mut self.buffer);
-        let limits = worker.limits;
-        let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
-        let mut fields = vec![Field::EMPTY; limits.fields];
-        let tried = match parse(&buffer[self.start..self.end], &mut fields, &mut scratch, &limits) {
-            Ok(Parsed::Head(head)) => self.call(worker, &head, Some(body)),
-            // It was valid before.
-            Ok(_) => Tried::Step(Some(Next::Close)),
-            Err(reject) => Tried::Refused(reject),
-        };
-        self.buffer = buffer;
-        match tried {
-            Tried::Answered(exchange, content, progress) => self.proceed(worker, exchange, content, progress),
-            Tried::Refused(reject) => self.refuse(worker, reject),
-            Tried::Step(step) => step,
-            Tried::Done => {
-                self.next_request(worker);
-                None
-            }
-            Tried::Partial => None,
-        }
-    }
-
-    // ---- Response
-
-    /// Calls the application.
-    fn call(&mut self, worker: &mut Worker, head: &Head<'_, '_>, body: Option<Arc<RequestBody>>) -> Tried {
-        if !self.out.is_empty() {
-            // Of a batch: should the application block, they are sent all the same.
-            if worker.is_leading() {
-                if let Some(stash) = self.out.stash(&self.socket, || worker.outs.pop().unwrap_or_default()) {
-                    worker.batch.set(stash);
-                    self.batching = true;
-                }
-            } else if let Some(next) = self.send(worker) {
-                return Tried::Step(Some(next));
-            }
-        }
-        self.requests += 1;
-        worker.count_request();
-        let head_buffer = worker.heads.pop().unwrap_or_default();
-        if self.out.front.capacity() == 0 {
-            self.out.front = worker.outs.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER / 4));
-        }
-        let shared = &*worker.shared;
-        let last = shared.config.max_requests_per_connection.is_some_and(|most| self.requests >= most);
-        if let Some(deadline) = shared.config.app_deadline {
-            self.socket.set_deadline(self.socket.clock.now() + millis(deadline));
-        }
-        if shared.config.on_response.is_some() {
-            self.record = Record::begin();
-        }
-        let request = {
-            let mut request = Request::new(&shared.info, &self.peer);
-            request.method = head.method;
-            request.target = head.target;
-            request.path = head.path;
-            request.query_string = head.query;
-            request.version = head.version;
-            request.headers = head.fields;
-            request.host = head.host;
-            request.content_length = match head.framing {
-                Framing::Length(length) => Some(length),
-                Framing::Empty | Framing::Chunked => None,
-            };
-            request.connection = Some(&self.link);
-            request
-        };
-        let input = body.clone().map_or_else(Input::empty, |body| Input::new(body));
-        let facts = Facts { head_only: head.method == "HEAD", version: head.version, code: 0 };
-        let mut exchange = Exchange::new(facts, head.keep_alive && !last, head_buffer, body);
-        let mut content = Content::Nothing;
-        let mut responder = Responder {
-            exchange: &mut exchange,
-            out: &mut self.out,
-            socket: &self.socket,
-            shared,
-            date: &mut worker.date,
-        };
-        let returned = catch_unwind(AssertUnwindSafe(|| {
-            let mut environ = Environ::new(&request, input);
-            shared.app.call(&mut environ, &mut responder)
-        }));
-        let returned = returned.unwrap_or_else(|panic| Err(Error::from(panicked(&*panic))));
-        let progress = responder.begin(returned, &mut content);
-        if progress == Progress::Over && exchange.keep_alive && !self.has_body && shared.config.on_response.is_none() {
-            // The usual end, without moving the exchange about.
-            worker.heads.push(exchange.into_buffer());
-            return Tried::Done;
-        }
-        Tried::Answered(exchange, content, progress)
-    }
-
-    /// Goes on with a response that had to wait.
-    fn respond(&mut self, worker: &mut Worker) -> Step {
-        let Phase::Response(response) = std::mem::replace(&mut self.phase, Phase::Head) else { return None };
-        let (mut exchange, mut content) = *response;
-        if exchange.has_paused
-            && let Content::Body(body) = &mut content
-        {
-            // Before the question, so that no wake-up falls between question and waker.
-            self.alarm(worker).watch(body);
-        }
-        let sent = self.out.total;
-        let progress = self.responder(worker, &mut exchange).go_on(&mut content);
-        let sent = self.out.total - sent;
-        if sent > 0 {
-            self.pace.progress(self.socket.clock.now(), usize::try_from(sent).unwrap_or(usize::MAX));
-        }
-        self.proceed(worker, exchange, content, progress)
-    }
-
-    /// After the application has done what it could.
-    fn proceed(
-        &mut self,
-        worker: &mut Worker,
-        mut exchange: Exchange,
-        mut content: Content,
-        mut progress: Progress,
-    ) -> Step {
-        if progress == Progress::Nothing && !exchange.has_paused {
-            exchange.has_paused = true;
-            if let Content::Body(body) = &mut content {
-                self.alarm(worker).watch(body);
-            }
-            progress = self.responder(worker, &mut exchange).go_on(&mut content);
-        }
-        let next = match progress {
-            Progress::Over => return self.over(worker, exchange),
-            Progress::Yield => Next::Again,
-            Progress::Blocked => self.blocked(worker),
-            Progress::Nothing => {
-                self.writing = false;
-                exchange.pauses = exchange.pauses.saturating_add(1);
-                let kept = self.alarm.as_ref().is_some_and(|alarm| alarm.is_kept());
-                let pause = if kept { ASK_AGAIN * 100 } else { ASK_AGAIN * u64::from(exchange.pauses.min(10)) };
-                Next::Wait(self.socket.clock.now() + pause)
-            }
-        };
-        if progress != Progress::Nothing {
-            exchange.pauses = 0;
-        }
-        self.phase = Phase::Response(Box::new((exchange, content)));
-        Some(next)
-    }
-
-    /// The response is at its end; some of it may wait in the output.
-    fn over(&mut self, worker: &mut Worker, mut exchange: Exchange) -> Step {
-        self.writing = false;
-        self.log(worker, exchange.code(), exchange.content, exchange.aborted);
-        let reset = self.responder(worker, &mut exchange).looks_complete();
-        let keep_alive = exchange.keep_alive;
-        worker.heads.push(exchange.into_buffer());
-        if reset {
-            // Nothing else can tell an HTTP/1.0 client that there should have been more. What was queued before the
-            // failure may still go out; if it cannot, the client sees the same.
-            let _ = self.out.flush(&self.socket.stream);
-            self.leave_body(worker);
-            self.socket.stream.reset_on_close();
-            return Some(Next::Close);
-        }
-        let rest = self.rest_of_body();
-        if !keep_alive || rest == Rest::Broken {
-            self.leave_body(worker);
-            self.phase = Phase::Closing;
-        } else if rest == Rest::Some {
-            // What was received of it is in the body, so the buffer has nothing but the head.
-            (self.start, self.end, self.taken) = (0, 0, 0);
-            self.pace = Pace::new(self.socket.clock.now());
-            self.phase = Phase::Drain { left: worker.shared.config.max_drain };
-        } else {
-            self.next_request(worker);
-        }
-        None
-    }
-
-    /// The request is done with: what follows it is the next.
-    fn next_request(&mut self, worker: &mut Worker) {
-        self.start += self.taken;
-        self.taken = 0;
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        }
-        self.leave_body(worker);
-        self.pace = Pace::new(self.socket.clock.now());
-        self.phase = Phase::Head;
-    }
-
-    /// What is left of the body of the request, after throwing away what has arrived of it.
-    fn rest_of_body(&self) -> Rest {
-        let Some(body) = self.body.as_ref().filter(|_| self.has_body) else { return Rest::Nothing };
-        // Whoever reads it at this moment is not this connection any more.
-        let Some(mut body) = body.try_lock() else { return Rest::Broken };
-        body.discard();
-        match body.fault() {
-            Some(_) => Rest::Broken,
-            None if body.is_whole() => Rest::Nothing,
-            None => Rest::Some,
-        }
-    }
-
-    /// Ends the body of the request: what was read past its end is the next request's.
-    fn leave_body(&mut self, worker: &mut Worker) {
-        if !std::mem::take(&mut self.has_body) {
-            return;
-        }
-        let Some(body) = &mut self.body else { return };
-        match Arc::get_mut(body) {
-            Some(body) => {
-                let mut body = body.lock();
-                let (rest, collected) = body.end();
-                if !rest.is_empty() {
-                    reserve(&mut self.buffer, self.end + rest.len());
-                    self.buffer[self.end..][..rest.len()].copy_from_slice(rest);
-                    self.end += rest.len();
-                }
-                worker.take_body(collected);
-            }
-            // The application has kept the input: it may keep it, but nothing comes out of it any more.
-            None => {
-                body.close();
-                self.body = None;
-            }
-        }
-    }
-
-    /// Reads past what the application has left of the body, within bounds (H1-CON-04).
-    fn drain(&mut self, worker: &mut Worker, mut left: u64) -> Step {
-        if let Some(next) = self.send(worker) {
-            return Some(next);
-        }
-        let Some(body) = self.body.clone() else { return Some(Next::Close) };
-        loop {
-            let mut state = body.lock();
-            if self.end > 0 {
-                let taken = state.push(self.socket.clock.now(), &self.buffer[..self.end]);
-                left = left.saturating_sub(taken as u64);
-                state.discard();
-                self.start = taken;
-            }
-            if state.fault().is_some() || left == 0 {
-                drop(state);
-                drop(body);
-                self.leave_body(worker);
-                self.phase = Phase::Closing;
-                return None;
-            }
-            if state.is_whole() {
-                drop(state);
-                drop(body);
-                self.next_request(worker);
-                return None;
-            }
-            (self.start, self.end) = (0, 0);
-            self.phase = Phase::Drain { left };
-            if !self.readable {
-                return Some(Next::Wait(body.deadline(&state)));
-            }
-            drop(state);
-            if matches!(self.receive(worker), Received::End) {
-                return Some(Next::Close);
-            }
-        }
-    }
-
-    // ---- The end
-
-    /// Refuses a request: an answer, and then nothing more is read but to be thrown away (H1-CON-10).
-    fn refuse(&mut self, worker: &mut Worker, reject: Reject) -> Step {
-        if worker.shared.config.on_response.is_some() {
-            self.record = Record::begin();
-        }
-        let head_only = self.buffer[self.start..self.end].starts_with(b"HEAD ");
-        if self.out.front.capacity() == 0 {
-            self.out.front = worker.outs.pop().unwrap_or_default();
-        }
-        let second = self.socket.clock.second();
-        let server = worker.shared.config.server_header.as_deref();
-        response::reject(&mut self.out.front, reject, head_only, server, &mut worker.date, second);
-        let content = if head_only { 0 } else { reject.text().len() as u64 + 1 };
-        self.log(worker, reject.status().code(), content, false);
-        self.leave_body(worker);
-        self.phase = Phase::Closing;
-        None
-    }
-
-    /// Sends what is left, closes the sending direction, and lets the client read it: what a client sends meanwhile, even
-    /// if it has asked for the close, would make a plain close a reset, which takes the response with it (H1-CON-11).
-    fn closing(&mut self, worker: &mut Worker) -> Step {
-        if let Some(next) = self.send(worker) {
-            return Some(next);
-        }
-        if self.socket.stream.shutdown_write().is_err() {
-            return Some(Next::Close);
-        }
-        self.pace = Pace::new(self.socket.clock.now());
-        self.readable = true;
-        self.phase = Phase::Linger { left: worker.shared.config.max_linger };
-        None
-    }
-
-    fn linger(&mut self, worker: &mut Worker, mut left: u64) -> Step {
-        loop {
-            if !self.readable {
-                self.give_back(worker);
-                return Some(Next::Wait(self.pace.deadline_after(millis(worker.shared.config.linger_timeout))));
-            }
-            (self.start, self.end) = (0, 0);
-            match self.receive(worker) {
-                Received::Some => left = left.saturating_sub(self.end as u64),
-                Received::Nothing => {}
-                Received::End => return Some(Next::Close),
-            }
-            if left == 0 {
-                return Some(Next::Close);
-            }
-            self.phase = Phase::Linger { left };
-        }
-    }
-
-    /// A deadline has passed: what that means now.
-    fn expire(&mut self, worker: &mut Worker) -> Step {
-        let now = self.socket.clock.now();
-        let refusable = match &self.phase {
-            // Between requests: no error, and nobody to tell.
-            Phase::Head if self.end == self.start => return Some(Next::Close),
-            Phase::Head if self.out.is_empty() => true,
-            Phase::Body(_) => {
-                if let Some(body) = &self.body {
-                    // The application is told, as it would be if it had been reading (GW-DEF-04).
-                    body.lock().fail(Reject::Timeout);
-                }
-                return None;
-            }
-            // Nothing yet: to be asked again.
-            Phase::Response(_) if !self.writing => return None,
-            // A deadline from before the last progress.
-            _ if self.writing && self.pace.deadline(worker.write_patience) > now => return None,
-            _ => false,
-        };
-        if refusable {
-            return self.refuse(worker, Reject::Timeout);
-        }
-        self.give_up(worker);
-        Some(Next::Close)
-    }
-
-    /// The client has gone or does not read: nothing more can be sent. The body is dropped, which is its `close()`.
-    pub(crate) fn give_up(&mut self, worker: &mut Worker) {
-        if let Phase::Response(response) = std::mem::replace(&mut self.phase, Phase::Closing) {
-            let (mut exchange, mut content) = *response;
-            self.responder(worker, &mut exchange).close(&mut content);
-            self.log(worker, exchange.code(), exchange.content, true);
-        }
-        self.leave_body(worker);
-    }
-
-    // ---- Sending and receiving
 
     /// Sends what waits: `None` if all of it is sent.
+    #[inline]
     fn send(&mut self, worker: &mut Worker) -> Step {
-        if self.out.is_empty() {
-            return None;
-        }
+        if self.out.is_empty() { None } else { self.send_out(worker) }
+    }
+
+    fn send_out(&mut self, worker: &mut Worker) -> Step {
         if std::mem::take(&mut self.batching) {
             worker.batch.clear(&self.socket);
         }
@@ -816,7 +251,7 @@ impl Connection {
                 Some(self.blocked(worker))
             }
             Err(error) => {
-                worker.report(&self.peer, &error);
+                self.report(worker, &error);
                 Some(Next::Close)
             }
         }
@@ -831,7 +266,7 @@ impl Connection {
         if !self.writes_are_watched {
             self.writes_are_watched = true;
             if let Err(error) = worker.watch_writes(&self.socket, self.token) {
-                worker.report(&self.peer, &error);
+                self.report(worker, &error);
                 return Next::Close;
             }
         }
@@ -841,7 +276,7 @@ impl Connection {
     /// Reads once. A read that does not fill the buffer has emptied the socket; there will be an event when there is more.
     fn receive(&mut self, worker: &mut Worker) -> Received {
         if self.buffer.is_empty() {
-            self.buffer = worker.buffers.pop().unwrap_or_default();
+            self.buffer = worker.buffers.take();
         }
         if self.start > 0 && self.buffer.len() - self.end < BUFFER / 2 {
             self.buffer.copy_within(self.start..self.end, 0);
@@ -863,33 +298,45 @@ impl Connection {
                 self.end += n;
                 Received::Some
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.readable = false;
                 Received::Nothing
             }
             Err(error) => {
                 self.readable = false;
-                worker.report(&self.peer, &error);
+                // Who resets a connection between requests has only left.
+                if self.end > self.start || !matches!(self.phase, Phase::Head | Phase::Linger { .. }) {
+                    self.report(worker, &error);
+                }
                 Received::End
             }
         }
     }
 
-    // ---- Small things
-
-    fn responder<'a>(&'a mut self, worker: &'a mut Worker, exchange: &'a mut Exchange) -> Responder<'a> {
-        Responder { exchange, out: &mut self.out, socket: &self.socket, shared: &worker.shared, date: &mut worker.date }
-    }
-
-    fn alarm(&mut self, worker: &Worker) -> &Arc<Alarm> {
-        let token = self.token;
-        self.alarm.get_or_insert_with(|| Arc::new(Alarm::new(worker.inbox.clone(), token)))
+    /// Tells what went wrong, once: the rest is the same misfortune.
+    fn report(&mut self, worker: &Worker, error: &io::Error) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            worker.report(&self.peer, error);
+        }
     }
 
     fn log(&self, worker: &Worker, status: u16, content: u64, aborted: bool) {
         if let Some(on_response) = &worker.shared.config.on_response {
             let head = &self.buffer[self.start.min(self.buffer.len())..self.end.min(self.buffer.len())];
-            self.record.write(&**on_response, &self.peer, head, worker.limits, status, content, aborted);
+            let told = || self.record.write(&**on_response, &self.peer, head, worker.limits, status, content, aborted);
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(told)) {
+                worker.complain(&*panic);
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    /// What an application has kept of a connection does not keep the connection.
+    fn drop(&mut self) {
+        let own = 2 + usize::from(self.body.is_some()) + usize::from(self.out.has_stash());
+        if Arc::strong_count(&self.socket) > own {
+            self.socket.stream.cut();
         }
     }
 }
@@ -913,7 +360,7 @@ enum Tried {
     /// The application has answered, and the next request can follow.
     Done,
     /// The application was called.
-    Answered(Exchange, Content, Progress),
+    Answered(Box<(Exchange, Content)>, Progress),
 }
 
 /// What is left of the body of a request that was answered.

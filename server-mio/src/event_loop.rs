@@ -1,24 +1,19 @@
 //! [`Core`]: what the leader of a loop works on: the poll, the connections at home, the listener and the timers.
 
+mod accept;
+
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use gateway_spec::Peer;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Poll, Registry, Token};
 
 use crate::clock::millis;
-use crate::connection::{Connection, LAST_CALL, Next, Ready};
-use crate::h1::Reject;
-use crate::h1::date::Date;
-use crate::h1::response;
-use crate::hooks::VerifyPeer;
+use crate::connection::{Connection, Next, Ready};
 use crate::inbox::{Inbox, Message};
 use crate::lane::Waiting;
 use crate::server::{Shared, State};
@@ -28,8 +23,6 @@ use crate::transport::{LoopListener, Stream};
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 const LISTENER: Token = Token(usize::MAX - 1);
-/// How many connections are accepted before others have their turn.
-const ACCEPTS: usize = 64;
 /// How long nothing is accepted after the descriptors ran out.
 const BACK_OFF: u64 = 50;
 /// After how many milliseconds a new connection that says nothing counts as idle, and may be closed for another one.
@@ -78,6 +71,10 @@ struct Slot {
     /// Since when it has been idle; zero if it is not.
     idle_since: u64,
     timer: Timer,
+    /// To cut the connection of an application that does not return.
+    socket: Weak<Socket>,
+    /// Whether its client is only told that there is no place.
+    turned_away: bool,
 }
 
 #[derive(Debug)]
@@ -176,8 +173,16 @@ impl Core {
         self.newcomers.clear();
         let mut connections = std::mem::take(&mut self.refused);
         for slot in &mut self.slots {
-            if let Place::Home(connection) = std::mem::replace(&mut slot.place, Place::Free) {
-                connections.push_back(connection);
+            match std::mem::replace(&mut slot.place, Place::Free) {
+                Place::Home(connection) => connections.push_back(connection),
+                // The thread that has it may be anywhere in the application: it finds the connection cut.
+                Place::Away => {
+                    if let Some(socket) = slot.socket.upgrade() {
+                        socket.stream.cut();
+                    }
+                    slot.place = Place::Away;
+                }
+                Place::Free => {}
             }
         }
         connections
@@ -258,7 +263,12 @@ impl Core {
         slot.missed = Ready::NONE;
         slot.idle_since = 0;
         slot.timer = Timer::new();
+        slot.socket = Weak::new();
         self.free.push(index);
+        if std::mem::take(&mut slot.turned_away) {
+            self.shared.counts.turned_away.fetch_sub(1, Ordering::SeqCst);
+            return;
+        }
         self.shared.counts.open.fetch_sub(1, Ordering::SeqCst);
         if !self.newcomers.is_empty() {
             self.let_in();
@@ -376,168 +386,6 @@ impl Core {
         }
     }
 
-    // ---- Accepting
-
-    fn accept(&mut self, now: u64) {
-        if !self.acceptable || self.accept_at > now {
-            return;
-        }
-        for _ in 0..ACCEPTS {
-            let Some(listener) = &self.listener else { return };
-            match listener.accept() {
-                Ok((stream, peer)) => self.admit(stream, peer, now),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.acceptable = false;
-                    if self.shared.is_draining() {
-                        // All who had come were let in.
-                        self.listener = None;
-                    }
-                    return;
-                }
-                Err(error) if is_exhaustion(&error) => {
-                    self.turn_one_away();
-                    self.accept_at = now + BACK_OFF;
-                    return;
-                }
-                Err(error) if is_passing(&error) => {}
-                Err(error) => {
-                    // Whatever it is, asking again at once would be to spin on it.
-                    self.shared.config.errors.write(&format!("server-mio: accept has failed: {error}\n"));
-                    self.accept_at = now + BACK_OFF;
-                    return;
-                }
-            }
-        }
-    }
-
-    /// There are no descriptors left: one that was kept for this lets somebody be told.
-    fn turn_one_away(&mut self) {
-        self.reserve = None;
-        if let Some(Ok((stream, _))) = self.listener.as_ref().map(LoopListener::accept) {
-            self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
-            self.dismiss(&stream);
-        }
-        self.reserve = File::open("/dev/null").ok();
-    }
-
-    /// Tells somebody without keeping the connection.
-    fn dismiss(&self, stream: &Stream) {
-        self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-        let server = self.shared.config.server_header.as_deref();
-        let mut out = Vec::new();
-        response::reject(&mut out, Reject::Overload, false, server, &mut Date::new(), self.shared.clock.second());
-        // What has come is read first, because data that is not would make the close a reset. All best effort.
-        let _ = stream.read(&mut [0; 4096]);
-        let _ = stream.write(&out);
-        let _ = stream.shutdown_write();
-    }
-
-    fn admit(&mut self, stream: Stream, peer: Peer, now: u64) {
-        let shared = self.shared.clone();
-        let config = &shared.config;
-        self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
-        // A hook that panics has not said yes.
-        let verify = |hook: &VerifyPeer| catch_unwind(AssertUnwindSafe(|| hook(&peer))).unwrap_or(false);
-        if !config.verify_peer.as_ref().is_none_or(verify) {
-            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        if self.newcomers.is_empty() && shared.counts.open_one(config.max_connections) {
-            self.enter(stream, peer);
-        } else if self.newcomers.len() < config.max_pending {
-            self.newcomers.push_back((stream, peer, now));
-            shared.counts.newcomers.fetch_add(1, Ordering::SeqCst);
-            if !self.shed(now) {
-                // Perhaps somebody idles in another loop.
-                shared.tell_others(&self.inbox, || Message::Shed);
-            }
-            self.let_in();
-        } else {
-            self.refuse(stream, peer);
-        }
-    }
-
-    /// Lets newcomers in while there are places.
-    fn let_in(&mut self) {
-        while !self.newcomers.is_empty() && self.shared.counts.open_one(self.shared.config.max_connections) {
-            if let Some((stream, peer)) = self.next_newcomer() {
-                self.enter(stream, peer);
-            }
-        }
-    }
-
-    fn next_newcomer(&mut self) -> Option<(Stream, Peer)> {
-        let (stream, peer, _) = self.newcomers.pop_front()?;
-        self.shared.counts.newcomers.fetch_sub(1, Ordering::SeqCst);
-        Some((stream, peer))
-    }
-
-    /// Closes the connection that has been idle for longest, if one is idle.
-    fn shed(&mut self, now: u64) -> bool {
-        let idle = self.slots.iter().enumerate().filter(|(_, slot)| (1..=now).contains(&slot.idle_since));
-        let Some((index, slot)) = idle.min_by_key(|(_, slot)| slot.idle_since) else { return false };
-        let token = slot.generation << HALF | index;
-        self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-        // An idle connection has no response, so that nothing of the application is dropped here.
-        drop(self.take(token, Ready::NONE));
-        self.vacate(token);
-        true
-    }
-
-    /// A new connection, which was counted, gets a place.
-    fn enter(&mut self, stream: Stream, peer: Peer) {
-        let Some(connection) = self.place(stream, peer) else { return };
-        let now = self.shared.clock.now();
-        let timeout = if self.shared.is_draining() { LAST_CALL } else { millis(self.shared.config.head_timeout) };
-        let token = connection.token;
-        let slot = &mut self.slots[token & ((1 << HALF) - 1)];
-        slot.place = Place::Home(connection);
-        // It has just come, and is not idle yet.
-        slot.idle_since = now + FRESH;
-        self.wheel.set(&mut slot.timer, token, now + timeout);
-    }
-
-    /// There is no place for a new connection: it gets one for as long as it takes to tell it so.
-    fn refuse(&mut self, stream: Stream, peer: Peer) {
-        let most = self.shared.config.max_connections + self.shared.config.max_pending;
-        if !self.shared.counts.open_one(most) {
-            self.dismiss(&stream);
-        } else if let Some(connection) = self.place(stream, peer) {
-            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-            self.refused.push_back(connection);
-        }
-    }
-
-    /// Makes a connection, which was counted.
-    fn place(&mut self, stream: Stream, peer: Peer) -> Option<Box<Connection>> {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                place: Place::Free,
-                missed: Ready::NONE,
-                idle_since: 0,
-                timer: Timer::new(),
-            });
-            self.slots.len() - 1
-        });
-        let token = self.slots[index].generation << HALF | index;
-        let fd = stream.as_fd().as_raw_fd();
-        if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::READABLE) {
-            if let Some(on_error) = &self.shared.config.on_error {
-                // Its panic is its own, and not the loop's end.
-                let _ = catch_unwind(AssertUnwindSafe(|| on_error(&peer, &error)));
-            }
-            self.free.push(index);
-            self.shared.counts.open.fetch_sub(1, Ordering::SeqCst);
-            return None;
-        }
-        self.slots[index].place = Place::Away;
-        let socket = Socket::new(stream, self.shared.clock.clone());
-        Some(Box::new(Connection::new(token, socket, peer)))
-    }
-
-    // ---- Shutting down
-
     fn shut_down(&mut self, now: u64) {
         if self.shared.state() == State::Stopping {
             self.stopped = true;
@@ -557,17 +405,4 @@ impl Core {
             }
         }
     }
-}
-
-/// Whether somebody has come and gone: no fault of the listener, and the next may be there.
-fn is_passing(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
-}
-
-/// Whether accepting failed for want of something that others may give back.
-fn is_exhaustion(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let exhausted = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|code| exhausted.iter().any(|errno| errno.raw_os_error() == code))
 }

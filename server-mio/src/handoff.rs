@@ -119,6 +119,11 @@ impl Handoff {
         self.detached.load(Ordering::SeqCst) >= self.cap as isize - 1
     }
 
+    /// Whether most threads are still to be had.
+    pub(crate) fn has_plenty(&self) -> bool {
+        self.detached.load(Ordering::SeqCst) <= self.cap as isize / 4
+    }
+
     /// For the monitor: the ticket, and whether it is that of a thread that drives a connection.
     pub(crate) fn look(&self) -> (u64, bool) {
         let ticket = self.ticket.load(Ordering::SeqCst);
@@ -137,6 +142,10 @@ impl Handoff {
             self.wake.notify_one();
             return Summons::Woken;
         }
+        if threads.summoned {
+            // One that was made for this has not come yet: on a busy machine that takes a while, and no more are needed.
+            return Summons::Woken;
+        }
         if threads.total >= self.cap || threads.ended {
             return Summons::Full;
         }
@@ -151,6 +160,11 @@ impl Handoff {
         threads.standing_by += 1;
         let mut bored = false;
         while !(threads.summoned || threads.ended || bored && threads.standing_by > 1) {
+            if bored {
+                // The last one stays, and need not wake up for that: who joins it looks after its own time.
+                threads = self.wake.wait(threads).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             let (guard, timeout) = self.wake.wait_timeout(threads, RETIRE).unwrap_or_else(PoisonError::into_inner);
             threads = guard;
             bored = timeout.timed_out();
@@ -168,7 +182,10 @@ impl Handoff {
 
     /// A thread that was counted could not be made, or has ended otherwise.
     pub(crate) fn leave(&self) {
-        self.threads().total -= 1;
+        let mut threads = self.threads();
+        threads.total -= 1;
+        threads.summoned = false;
+        drop(threads);
         self.wake.notify_all();
     }
 

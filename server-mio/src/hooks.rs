@@ -29,7 +29,8 @@ pub struct Exchange<'e> {
     pub version: &'e str,
     /// The status code of the response; 0 if the connection was cut before there was one.
     pub status: u16,
-    /// How many bytes of content were sent.
+    /// How many bytes of content were sent. Of an aborted response, how many had been given to be sent: its client may have
+    /// received fewer.
     pub bytes: u64,
     /// Whether the response was cut before its end.
     pub aborted: bool,

@@ -249,6 +249,11 @@ impl Body {
         }
     }
 
+    /// When something has arrived last.
+    pub(crate) const fn last_progress(&self) -> u64 {
+        self.pace.last()
+    }
+
     /// How many bytes are there for the application.
     pub(crate) const fn collected(&self) -> usize {
         self.ready.len() - self.start

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use gateway_spec::{Field, Peer};
 
 use crate::Exchange;
-use crate::h1::head::{Limits, Parsed, parse};
+use crate::h1::head::{Limits, parse};
 
 /// When a request was whole; the rest is read from its head again, which stays in the buffer until the response is over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,17 +45,11 @@ impl Record {
         };
         let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
         let mut fields = vec![Field::EMPTY; limits.fields];
-        if let Ok(Parsed::Head(head)) = parse(head, &mut fields, &mut scratch, &limits) {
+        if let Ok(Some(head)) = parse(head, &mut fields, &mut scratch, &limits) {
             (exchange.method, exchange.target, exchange.version) = (head.method, head.target, head.version.as_str());
             let field = |name: &str| head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value);
             (exchange.referer, exchange.user_agent) = (field("referer"), field("user-agent"));
-            hook(&exchange);
-        } else {
-            // A head that was refused: the beginning of its request line is worth knowing all the same.
-            let line = head.split(|&b| b == b'\r' || b == b'\n').next().unwrap_or_default();
-            let mut parts = str::from_utf8(line).unwrap_or_default().split(' ');
-            (exchange.method, exchange.target) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            hook(&exchange);
         }
+        hook(&exchange);
     }
 }

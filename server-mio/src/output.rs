@@ -66,6 +66,16 @@ impl Output {
         self.sent == self.front.len() && self.block.is_empty() && self.back.is_empty() && self.stashed == 0
     }
 
+    /// Whether a large block waits.
+    pub(crate) const fn has_large(&self) -> bool {
+        !self.block.is_empty() || !self.back.is_empty()
+    }
+
+    /// Whether it shares the socket.
+    pub(crate) const fn has_stash(&self) -> bool {
+        self.stash.is_some()
+    }
+
     /// Whether what waits should be sent before more is made (the high-water mark).
     pub(crate) const fn is_full(&self) -> bool {
         !self.block.is_empty() || !self.back.is_empty() || self.front.len() - self.sent + self.stashed >= 2 * COPY
@@ -102,12 +112,15 @@ impl Output {
     }
 
     /// Gives up the buffers, when nothing waits.
-    pub(crate) fn take_buffers(&mut self) -> (Vec<u8>, Vec<u8>) {
-        let stash = self.stash.as_ref().map(|stash| std::mem::take(&mut *stash.lock())).unwrap_or_default();
-        (std::mem::take(&mut self.front), stash)
+    pub(crate) fn take_buffers(&mut self, mut take: impl FnMut(Vec<u8>)) {
+        take(std::mem::take(&mut self.front));
+        if let Some(stash) = &self.stash {
+            take(std::mem::take(&mut *stash.lock()));
+        }
     }
 
     /// Queues a block of the body, as a chunk or as it is. Only if nothing large waits.
+    #[inline(always)]
     pub(crate) fn block(&mut self, block: Bytes, chunked: bool, last: bool) {
         debug_assert!(self.block.is_empty() && self.back.is_empty(), "one large block at a time");
         if chunked {
@@ -144,10 +157,33 @@ impl Output {
     /// # Errors
     /// Those of the connection, but not that it would block.
     pub(crate) fn flush(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {
-        let mut total = 0;
+        if self.is_empty() {
+            return Ok((0, true));
+        }
         if self.stashed > 0 {
             self.reclaim();
         }
+        // The usual course: one small answer, or one batch of them, that the connection takes as a whole.
+        if self.sent == 0 && self.block.is_empty() && self.back.is_empty() {
+            match stream.write(&self.front) {
+                Ok(n) if n == self.front.len() => {
+                    self.total += n as u64;
+                    self.front.clear();
+                    return Ok((n, true));
+                }
+                Ok(n) => {
+                    (self.sent, self.total) = (n, self.total + n as u64);
+                    return self.flush_rest(stream, n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok((0, false)),
+                Err(error) => return Err(error),
+            }
+        }
+        self.flush_rest(stream, 0)
+    }
+
+    /// As [`flush`](Self::flush); so much was taken already.
+    fn flush_rest(&mut self, stream: &Stream, mut total: usize) -> io::Result<(usize, bool)> {
         while !self.is_empty() {
             let result = if self.block.is_empty() && self.back.is_empty() {
                 stream.write(&self.front[self.sent..])

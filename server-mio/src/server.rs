@@ -20,9 +20,9 @@ use crate::transport::{Listener, LocalAddr};
 /// How often the monitor looks whether an application blocks.
 const TICK: Duration = Duration::from_millis(1);
 /// How often it looks while applications block, so that a loop stands still for a shorter time.
-const FAST_TICK: Duration = Duration::from_micros(300);
+const FAST_TICK: Duration = Duration::from_micros(100);
 /// For how many ticks after a hand-off it looks more often, and after how many quiet ones it sleeps.
-const FAST_TICKS: u32 = 300;
+const FAST_TICKS: u32 = 1000;
 const QUIET_TICKS: u32 = 50;
 
 /// A server that is bound, and serves when it is told to.
@@ -86,6 +86,8 @@ pub(crate) struct Counts {
     pub(crate) accepted: AtomicU64,
     pub(crate) open: AtomicUsize,
     pub(crate) refused: AtomicU64,
+    /// Connections that are told that there is no place for them. They take none.
+    pub(crate) turned_away: AtomicUsize,
     /// New connections that wait for a place.
     pub(crate) newcomers: AtomicUsize,
     /// One for each loop, so that they do not wait for each other's caches.
@@ -100,8 +102,17 @@ pub(crate) struct Count(pub(crate) AtomicU64);
 impl Counts {
     /// Counts one more open connection, unless there are `most`.
     pub(crate) fn open_one(&self, most: usize) -> bool {
-        self.open.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| (open < most).then_some(open + 1)).is_ok()
+        one_more(&self.open, most)
     }
+
+    /// Counts one more connection that is turned away, unless there are `most`.
+    pub(crate) fn turn_away_one(&self, most: usize) -> bool {
+        one_more(&self.turned_away, most)
+    }
+}
+
+fn one_more(count: &AtomicUsize, most: usize) -> bool {
+    count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| (count < most).then_some(count + 1)).is_ok()
 }
 
 impl Shared {
@@ -190,6 +201,7 @@ impl Server {
             accepted: AtomicU64::new(0),
             open: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
+            turned_away: AtomicUsize::new(0),
             newcomers: AtomicUsize::new(0),
             requests: (0..config.threads).map(|_| Count::default()).collect(),
         };
@@ -284,6 +296,8 @@ fn server_info(config: &Config, address: &LocalAddr) -> ServerInfo {
     let port = config.server_port.clone().unwrap_or(port);
     let mut info = ServerInfo::new(name, port, software);
     info.url_scheme = config.url_scheme;
+    // A connection is driven by one thread at a time.
+    info.multithread = config.max_connections > 1;
     info.variables = config.variables.clone();
     info.errors = config.errors.clone();
     info

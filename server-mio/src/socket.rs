@@ -50,7 +50,8 @@ impl gateway_spec::Connection for Socket {
     fn deadline(&self) -> Option<Instant> {
         match self.deadline.load(Ordering::Relaxed) {
             0 => None,
-            deadline => Some(self.clock.instant(deadline)),
+            // The clock is a millisecond ahead, so that it is never zero.
+            deadline => Some(self.clock.instant(deadline - 1)),
         }
     }
 }

@@ -64,8 +64,11 @@ impl From<UnixListener> for Listener {
 impl Listener {
     /// Listens on an address; see [`Config::bind`](crate::Config::bind).
     pub(crate) fn bind(address: &str) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
         if let Some(path) = address.strip_prefix("unix:") {
+            if path.is_empty() {
+                return Err(named(io::Error::new(io::ErrorKind::InvalidInput, "a Unix socket needs a path")));
+            }
             let (listener, file) = bind_unix(Path::new(path)).map_err(named)?;
             return Ok(Self { kind: Kind::Unix(listener), own: true, file: Some(file) });
         }
@@ -235,6 +238,12 @@ impl Stream {
     /// Tells the client that nothing more comes.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         either!(self, stream => stream.shutdown(Shutdown::Write))
+    }
+
+    /// Ends both directions, whoever has the stream.
+    pub(crate) fn cut(&self) {
+        // One that has ended already is cut already.
+        let _ = either!(self, stream => stream.shutdown(Shutdown::Both));
     }
 
     /// Makes the close a reset: for a response without a length that must not look complete.

@@ -1,7 +1,9 @@
 //! [`Worker`]: what a thread brings along to drive connections.
 
+use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,9 +11,10 @@ use gateway_spec::Peer;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::clock::Patience;
-use crate::h1::date::Date;
+use crate::clock::{Patience, millis};
+use crate::gateway::panicked;
 use crate::h1::head::Limits;
+use crate::h1::heads::Heads;
 use crate::handoff::{Handoff, Ticket};
 use crate::inbox::Inbox;
 use crate::input::patience;
@@ -21,7 +24,7 @@ use crate::socket::Socket;
 
 /// The size of a read buffer.
 pub(crate) const BUFFER: usize = 16 * 1024;
-/// How many buffers of a kind a thread keeps for connections to come.
+/// How many buffers of a kind a thread keeps for connections to come, and one more.
 const KEPT: usize = 64;
 
 /// The responses that the leader's thread holds back, to be sent by who takes over from it.
@@ -50,6 +53,42 @@ impl Batch {
     }
 }
 
+/// Buffers for connections to come.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    /// The one that was used last, apart from the others: on a loop that has one connection after the other, it goes to
+    /// and fro.
+    last: Vec<u8>,
+    more: Vec<Vec<u8>>,
+    /// One that had to grow beyond this is not kept.
+    largest: usize,
+}
+
+impl Spares {
+    const fn new(largest: usize) -> Self {
+        Self { last: Vec::new(), more: Vec::new(), largest }
+    }
+
+    /// A buffer, empty or with anything in it.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let last = std::mem::take(&mut self.last);
+        if last.capacity() > 0 { last } else { self.more.pop().unwrap_or_default() }
+    }
+
+    /// Takes a buffer that is not needed any more.
+    #[inline]
+    pub(crate) fn put(&mut self, buffer: Vec<u8>) {
+        if (1..=self.largest).contains(&buffer.capacity()) {
+            if self.last.capacity() == 0 {
+                self.last = buffer;
+            } else if self.more.len() < KEPT {
+                self.more.push(buffer);
+            }
+        }
+    }
+}
+
 /// A thread's date, buffers and settings. Buffers live here while connections idle, so that a busy loop uses the same few,
 /// and those are in the cache.
 #[derive(Debug)]
@@ -63,16 +102,19 @@ pub(crate) struct Worker {
     pub(crate) ticket: Option<Ticket>,
     handoff: Arc<Handoff>,
     pub(crate) limits: Limits,
+    /// In milliseconds.
+    pub(crate) head_timeout: u64,
+    pub(crate) keep_alive_timeout: u64,
     pub(crate) write_patience: Patience,
-    pub(crate) date: Date,
+    pub(crate) heads: Heads,
+    /// A valid host: that of the last request.
+    pub(crate) host: String,
     /// For reading.
-    pub(crate) buffers: Vec<Vec<u8>>,
+    pub(crate) buffers: Spares,
     /// For collecting bodies of requests.
-    pub(crate) bodies: Vec<Vec<u8>>,
+    pub(crate) bodies: Spares,
     /// For writing.
-    pub(crate) outs: Vec<Vec<u8>>,
-    /// For heads that can still be replaced.
-    pub(crate) heads: Vec<Vec<u8>>,
+    pub(crate) outs: Spares,
 }
 
 impl Worker {
@@ -88,12 +130,14 @@ impl Worker {
         Self {
             lane,
             limits: config.head_limits(),
+            head_timeout: millis(config.head_timeout),
+            keep_alive_timeout: millis(config.keep_alive_timeout),
             write_patience: patience(config, config.write_timeout),
-            date: Date::new(),
-            buffers: Vec::new(),
-            bodies: Vec::new(),
-            outs: Vec::new(),
-            heads: Vec::new(),
+            heads: Heads::new(),
+            host: String::new(),
+            buffers: Spares::new(2 * BUFFER),
+            bodies: Spares::new(4 * BUFFER),
+            outs: Spares::new(4 * BUFFER),
             shared,
             inbox,
             registry,
@@ -108,21 +152,10 @@ impl Worker {
         self.ticket.is_some_and(|ticket| self.handoff.is_current(ticket))
     }
 
-    /// Takes buffers that are not needed any more. One that had to grow is not kept.
-    pub(crate) fn take_back(&mut self, buffer: Vec<u8>, out: Vec<u8>) {
-        if (1..=2 * BUFFER).contains(&buffer.capacity()) && self.buffers.len() < KEPT {
-            self.buffers.push(buffer);
-        }
-        if (1..=4 * BUFFER).contains(&out.capacity()) && self.outs.len() < KEPT {
-            self.outs.push(out);
-        }
-    }
-
-    /// Takes back what a body was collected in.
-    pub(crate) fn take_body(&mut self, body: Vec<u8>) {
-        if (1..=4 * BUFFER).contains(&body.capacity()) && self.bodies.len() < KEPT {
-            self.bodies.push(body);
-        }
+    /// Whether there are threads enough for an application to wait with its client for the rest of a request. Others
+    /// have to wait for the application, and must not want for threads because some clients are slow.
+    pub(crate) fn may_wait_with_client(&self) -> bool {
+        self.handoff.has_plenty()
     }
 
     pub(crate) fn count_request(&self) {
@@ -137,8 +170,15 @@ impl Worker {
 
     /// Tells whoever runs the server of what went wrong on a connection.
     pub(crate) fn report(&self, peer: &Peer, error: &io::Error) {
-        if let Some(on_error) = &self.shared.config.on_error {
-            on_error(peer, error);
+        if let Some(on_error) = &self.shared.config.on_error
+            && let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(peer, error)))
+        {
+            self.complain(&*panic);
         }
+    }
+
+    /// A hook has panicked: that is its own affair, and said.
+    pub(crate) fn complain(&self, panic: &(dyn Any + Send)) {
+        self.shared.config.errors.write(&format!("server-mio: in a hook: {}\n", panicked(panic)));
     }
 }

@@ -2,6 +2,7 @@
 
 mod browser;
 mod inspect;
+mod links;
 mod live;
 #[path = "../runner/process.rs"]
 #[allow(dead_code, reason = "the tests of the runner use more of it")]

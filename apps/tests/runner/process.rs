@@ -87,13 +87,14 @@ impl Runner {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
     }
 
-    /// Waits until the runner says something with these words.
-    pub(crate) fn wait_for(&self, words: &str) {
+    /// Waits until the runner says something with these words, and gives that line.
+    pub(crate) fn wait_for(&self, words: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let line = self.said.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-            if line.expect(words).contains(words) {
-                return;
+            let line = line.expect(words);
+            if line.contains(words) {
+                return line;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The chunked decoder of server-mio against a naive one.
 #![no_main]
 
-use conformance_fuzz::{Chunked, naive_chunked, pieces};
+use conformance_fuzz::{Decoded, pieces};
 use libfuzzer_sys::fuzz_target;
 
 #[allow(dead_code, unreachable_pub)]
@@ -34,12 +34,6 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    match naive_chunked(octets, MOST) {
-        Chunked::Whole(expected, consumed) => {
-            assert!(!failed && decoder.is_done(), "a whole body is not accepted");
-            assert_eq!((body, taken), (expected, consumed));
-        }
-        Chunked::More => assert!(!decoder.is_done(), "a body that goes on is taken for whole"),
-        Chunked::Broken => assert!(!decoder.is_done(), "a broken body is taken for whole"),
-    }
+    let done = decoder.is_done();
+    Decoded { body, taken, done, failed }.check(octets, MOST);
 });

@@ -32,6 +32,26 @@ fn gw_call_06_one_call_for_each_request(server: &dyn Server) {
     assert_eq!(calls.load(SeqCst), 420);
 }
 
+/// L03 in small: clients that idle between requests keep nobody from being served, and come back when they like. Ten
+/// thousand of them are measured by `report memory`.
+fn idle_connections_cost_others_nothing(server: &dyn Server) {
+    let app = |_: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<&'static str, Error> {
+        start_response.start(Status::OK, &[])?;
+        Ok("here")
+    };
+    let site = site(server, app);
+    let mut idle: Vec<_> = (0..100).map(|_| site.connect()).collect();
+    for connection in &mut idle {
+        connection.ask(&Ask::get("/")).is(200, "here");
+    }
+    for _ in 0..10 {
+        site.ask(&Ask::get("/")).is(200, "here");
+    }
+    for connection in &mut idle {
+        connection.ask(&Ask::get("/")).is(200, "here");
+    }
+}
+
 /// GW-ENV-02, GW-REF-08: an application may empty its environ; response and connection do not need it.
 fn gw_env_02_an_environ_can_be_wiped(server: &dyn Server) {
     let site = site(server, wiping);
@@ -192,6 +212,7 @@ fn gw_ref_18_every_response_is_told(server: &dyn Server) {
 on_every_server! {
     gw_ref_18_every_response_is_told
     gw_call_06_one_call_for_each_request
+    idle_connections_cost_others_nothing
     gw_env_02_an_environ_can_be_wiped
     gw_sr_18_exc_info_is_not_kept
     gw_call_09_layers_are_invisible

@@ -1,7 +1,7 @@
 //! A server on a socket, asked with bytes.
 
 use std::any::Any;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -91,7 +91,7 @@ impl Octets for Watched<'_> {
 
     fn receive(&mut self) -> Result<(), Ending> {
         let mut part = [0; 16 * 1024];
-        match self.wire.stream.read(&mut part) {
+        match interrupted(|| self.wire.stream.read(&mut part)) {
             Ok(0) => Err(Ending::Fin),
             Ok(n) => {
                 self.wire.buffer.extend_from_slice(&part[..n]);
@@ -100,6 +100,17 @@ impl Octets for Watched<'_> {
                 Ok(())
             }
             Err(error) => Err(ending_of(&error)),
+        }
+    }
+}
+
+/// Reads again when a signal came between, as one does when a child of this process ends: a socket with a timeout is not
+/// read on by the system.
+fn interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
         }
     }
 }
@@ -226,7 +237,7 @@ impl Connection for Wire {
         // One byte at a time, so that some are unread when the socket is closed: then the system sends a reset.
         let mut byte = [0; 1];
         while !self.buffer.ends_with(text.as_bytes()) {
-            assert_eq!(self.stream.read(&mut byte).unwrap(), 1, "the response ended before {text:?}");
+            assert_eq!(interrupted(|| self.stream.read(&mut byte)).unwrap(), 1, "the response ended before {text:?}");
             self.buffer.push(byte[0]);
         }
     }

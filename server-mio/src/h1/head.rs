@@ -1,14 +1,15 @@
-//! The head of a request: httparse reads the fields, the rest is decided here.
+//! The head of a request: what its parts mean is decided here.
 //!
-//! httparse 1.10 lets through what these rules refuse: lone LF as line end, any number of blank lines before the
+//! The parts themselves come from [`scan`] if the head is a usual one, else from the grammar, of which httparse reads the
+//! fields. httparse 1.10 lets through what these rules refuse: lone LF as line end, any number of blank lines before the
 //! request, targets of no form, and it knows versions 1.0 and 1.1 only. So the request line is read here, and the line
 //! ends of the fields are looked at again.
 
 use gateway_spec::{Field, Version, is_token};
 
-use super::Reject;
 use super::framing::{Controls, Framing};
 use super::host::{has_port, is_authority, is_escape};
+use super::{Reject, scan};
 
 /// How many empty lines are skipped before a request line (H1-PARSE-05): old clients send one after a body.
 const BLANK_LINES: u8 = 8;
@@ -45,19 +46,31 @@ pub(crate) struct Head<'b, 'f> {
     pub(crate) length: usize,
 }
 
-/// What came of an attempt to read a head.
-#[derive(Debug)]
-pub(crate) enum Parsed<'b, 'f> {
-    Head(Head<'b, 'f>),
-    /// The bytes end before the head does.
-    Partial,
-    /// There are more fields than places for them: try again with more.
-    MoreFields,
+/// Reads a head that begins at the first byte (blank lines were skipped), if it is [usual](scan) and `fields` has places
+/// enough for it. `known_host` is a host that is known to be valid, or empty.
+///
+/// # Errors
+/// The refusal, which is that of [`parse`].
+#[inline(always)]
+pub(crate) fn parse_usual<'b, 'f>(
+    bytes: &'b [u8],
+    fields: &'f mut [Field<'b>],
+    limits: &Limits,
+    known_host: &'b str,
+) -> Result<Option<Head<'b, 'f>>, Reject> {
+    // Nothing behind the limit has a say, so that the verdict does not depend on how much was read at once.
+    let bytes = &bytes[..bytes.len().min(limits.head)];
+    match scan::usual(bytes, fields) {
+        Some((line, count, length)) if line.length - 2 <= limits.request_line && count <= limits.fields => {
+            Head::new(&line, &fields[..count], length, limits, known_host).map(Some)
+        }
+        _ => Ok(None),
+    }
 }
 
-/// Reads a head that begins at the first byte (blank lines were skipped).
+/// Reads any head that begins at the first byte (blank lines were skipped); `None` if the bytes end before it does.
 ///
-/// `fields` is where the field lines go; its length does not matter for the verdict.
+/// `fields` and `scratch` are places for as many fields as are allowed.
 ///
 /// # Errors
 /// The refusal; nothing after it may be parsed.
@@ -66,70 +79,74 @@ pub(crate) fn parse<'b, 'f>(
     fields: &'f mut [Field<'b>],
     scratch: &mut [httparse::Header<'b>],
     limits: &Limits,
-) -> Result<Parsed<'b, 'f>, Reject> {
+) -> Result<Option<Head<'b, 'f>>, Reject> {
     const TOO_LARGE: Reject = Reject::HeadTooLarge("the head of the request is too large");
-    // Nothing behind the limit has a say, so that the verdict does not depend on how much was read at once.
     let bytes = &bytes[..bytes.len().min(limits.head)];
-    let line = match RequestLine::read_usual(bytes, limits) {
-        Some(line) => line,
-        None => match RequestLine::read(bytes, limits)? {
-            Some(line) => line,
-            None => return Ok(Parsed::Partial),
-        },
-    };
+    let Some(line) = RequestLine::read(bytes, limits)? else { return Ok(None) };
     let section = &bytes[line.length..];
-    let room = scratch.len().min(fields.len()).min(limits.fields);
-    let (length, headers) = match httparse::parse_headers(section, &mut scratch[..room]) {
+    let (length, headers) = match httparse::parse_headers(section, scratch) {
         Ok(httparse::Status::Complete(complete)) => complete,
         Ok(httparse::Status::Partial) if bytes.len() == limits.head => return Err(TOO_LARGE),
-        Ok(httparse::Status::Partial) => return Ok(Parsed::Partial),
-        Err(httparse::Error::TooManyHeaders) if room < limits.fields => return Ok(Parsed::MoreFields),
+        Ok(httparse::Status::Partial) => return Ok(None),
         Err(error) => return Err(refused(error)),
     };
     check_line_ends(&section[..length], headers)?;
-
-    let mut host = None;
-    let mut controls = Controls::default();
     let count = headers.len();
     for (field, header) in fields.iter_mut().zip(headers) {
-        let (name, value) = (header.name, header.value);
-        // By length first: most names are done after one comparison of numbers.
-        match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => {
-                if host.is_some() {
-                    return Err(Reject::Host("there is more than one Host"));
-                }
-                host = Some(value);
-            }
-            6 if name.eq_ignore_ascii_case("expect") => controls.expect(value),
-            10 if name.eq_ignore_ascii_case("connection") => controls.connection(value),
-            14 if name.eq_ignore_ascii_case("content-length") => controls.content_length(value),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => controls.transfer_encoding(value),
-            _ => {}
-        }
-        *field = Field { name, value };
+        *field = Field { name: header.name, value: header.value };
     }
+    Head::new(&line, &fields[..count], line.length + length, limits, "").map(Some)
+}
 
-    let version = line.version;
-    let host = check_host(host, version)?;
-    let target = if line.plain && line.target.starts_with('/') && line.method != "CONNECT" {
-        Target { path: line.target, query: "", authority: None }
-    } else {
-        Target::read(line.method, line.target, limits.https)?
-    };
-    Ok(Parsed::Head(Head {
-        method: line.method,
-        target: line.target,
-        path: target.path,
-        query: target.query,
-        version,
-        host: target.authority.or(host),
-        fields: &fields[..count],
-        framing: controls.framing(version, limits.body)?,
-        keep_alive: controls.persists(version),
-        expect_continue: controls.expects_continue(version)?,
-        length: line.length + length,
-    }))
+impl<'b, 'f> Head<'b, 'f> {
+    /// Decides what the request line and the fields mean.
+    #[inline(always)]
+    fn new(
+        line: &RequestLine<'b>,
+        fields: &'f [Field<'b>],
+        length: usize,
+        limits: &Limits,
+        known_host: &'b str,
+    ) -> Result<Self, Reject> {
+        let mut host = None;
+        let mut controls = Controls::default();
+        for &Field { name, value } in fields {
+            // By length first: most names are done after one comparison of numbers.
+            match name.len() {
+                4 if name.eq_ignore_ascii_case("host") => {
+                    if host.is_some() {
+                        return Err(Reject::Host("there is more than one Host"));
+                    }
+                    host = Some(value);
+                }
+                6 if name.eq_ignore_ascii_case("expect") => controls.expect(value),
+                10 if name.eq_ignore_ascii_case("connection") => controls.connection(value),
+                14 if name.eq_ignore_ascii_case("content-length") => controls.content_length(value),
+                17 if name.eq_ignore_ascii_case("transfer-encoding") => controls.transfer_encoding(value),
+                _ => {}
+            }
+        }
+        let version = line.version;
+        let host = check_host(host, version, known_host)?;
+        let target = if line.plain && line.target.starts_with('/') && line.method != "CONNECT" {
+            Target { path: line.target, query: "", authority: None }
+        } else {
+            Target::read(line.method, line.target, limits.https)?
+        };
+        Ok(Self {
+            method: line.method,
+            target: line.target,
+            path: target.path,
+            query: target.query,
+            version,
+            host: target.authority.or(host),
+            fields,
+            framing: controls.framing(version, limits.body)?,
+            keep_alive: controls.persists(version),
+            expect_continue: controls.expects_continue(version)?,
+            length,
+        })
+    }
 }
 
 const fn refused(error: httparse::Error) -> Reject {
@@ -158,8 +175,10 @@ fn check_line_ends(section: &[u8], headers: &[httparse::Header<'_>]) -> Result<(
 
 /// The `Host` field: there in HTTP/1.1 (H1-HOST-01), and valid (H1-HOST-03). Empty is valid only for a target without an
 /// authority, which no request has that is served here (H1-TGT-06).
-fn check_host(host: Option<&[u8]>, version: Version) -> Result<Option<&str>, Reject> {
+#[inline]
+fn check_host<'b>(host: Option<&'b [u8]>, version: Version, known: &'b str) -> Result<Option<&'b str>, Reject> {
     match host {
+        Some(value) if value == known.as_bytes() && !known.is_empty() => Ok(Some(known)),
         None if version == Version::Http10 => Ok(None),
         None => Err(Reject::Host("there is no Host")),
         Some(value) if is_authority(value) => Ok(str::from_utf8(value).ok()),
@@ -169,67 +188,17 @@ fn check_host(host: Option<&[u8]>, version: Version) -> Result<Option<&str>, Rej
 
 /// `method SP request-target SP HTTP-version CRLF` (H1-LINE-01).
 #[derive(Debug)]
-struct RequestLine<'b> {
-    method: &'b str,
-    target: &'b str,
-    version: Version,
+pub(super) struct RequestLine<'b> {
+    pub(super) method: &'b str,
+    pub(super) target: &'b str,
+    pub(super) version: Version,
     /// With the line end.
-    length: usize,
-    /// Whether the target has neither `?` nor `%`, so that it is its own path.
-    plain: bool,
+    pub(super) length: usize,
+    /// Whether the target is known to have neither `?` nor `%`, so that it is its own path.
+    pub(super) plain: bool,
 }
 
-/// What a character may be part of, so that the usual request line is read in one pass.
-const CLASS: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut b = 0x21;
-    while b < 0x7f {
-        let c = b as u8;
-        if c.is_ascii_alphanumeric()
-            || matches!(c, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
-        {
-            table[b] |= METHOD;
-        }
-        if TARGET[b] {
-            table[b] |= PATH;
-        }
-        if matches!(c, b'?' | b'%') {
-            table[b] |= SPECIAL;
-        }
-        b += 1;
-    }
-    table
-};
-const METHOD: u8 = 1;
-const PATH: u8 = 2;
-/// A target with one of these is looked at more closely.
-const SPECIAL: u8 = 4;
-
 impl<'b> RequestLine<'b> {
-    /// Reads a line that has nothing unusual, fast. All others are left to [`read`](Self::read).
-    fn read_usual(bytes: &'b [u8], limits: &Limits) -> Option<Self> {
-        let method_end = bytes.iter().position(|&b| CLASS[usize::from(b)] & METHOD == 0)?;
-        let mut seen = 0;
-        let is_path = |b: u8| {
-            seen |= CLASS[usize::from(b)];
-            CLASS[usize::from(b)] & PATH != 0
-        };
-        let target_length = bytes[method_end..].get(1..)?.iter().copied().map(is_path).position(|path| !path)?;
-        let target_end = method_end + 1 + target_length;
-        let version = match bytes[target_end..].get(..11)? {
-            b" HTTP/1.1\r\n" => Version::Http11,
-            b" HTTP/1.0\r\n" => Version::Http10,
-            _ => return None,
-        };
-        let length = target_end + 11;
-        if method_end == 0 || bytes[method_end] != b' ' || target_length == 0 || length - 2 > limits.request_line {
-            return None;
-        }
-        let text = str::from_utf8(&bytes[..target_end]).ok()?;
-        let plain = seen & SPECIAL == 0;
-        Some(Self { method: &text[..method_end], target: &text[method_end + 1..], version, length, plain })
-    }
-
     /// Reads the line, or says that it has not ended.
     fn read(bytes: &'b [u8], limits: &Limits) -> Result<Option<Self>, Reject> {
         const MALFORMED: Reject = Reject::Malformed("the request line is malformed");
@@ -280,7 +249,7 @@ fn version(text: &[u8]) -> Result<Version, Reject> {
 /// Characters of a request target: visible ASCII without those that end or quote a URI elsewhere, and without `#`
 /// (H1-LINE-09). RFC 3986 also excludes `\ ^ { | }` and the backquote, and brackets outside of a host; browsers send them
 /// in queries, and they do no harm there.
-const TARGET: [bool; 256] = {
+pub(super) const TARGET: [bool; 256] = {
     let mut table = [false; 256];
     let mut b = 0x21;
     while b < 0x7f {
@@ -389,6 +358,11 @@ impl Scan {
             }
             skipped += 2;
         }
+    }
+
+    /// Whether empty lines were skipped.
+    pub(crate) const fn has_blanks(&self) -> bool {
+        self.blanks > 0
     }
 
     /// Whether the parser was never run on this head, so that it should be now.

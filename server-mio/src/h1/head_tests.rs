@@ -7,7 +7,15 @@ const LIMITS: Limits = Limits { request_line: 64, head: 512, fields: 5, body: 10
 /// What a head said, or the status of the refusal, or that it has not ended; found whole or in pieces.
 #[derive(Debug, PartialEq)]
 enum Verdict {
-    Head { line: String, path: String, query: String, host: Option<String>, length: usize, keep_alive: bool },
+    Head {
+        line: String,
+        path: String,
+        query: String,
+        host: Option<String>,
+        length: usize,
+        keep_alive: bool,
+        fields: Vec<(String, Vec<u8>)>,
+    },
     Refused(u16),
     Partial,
 }
@@ -15,17 +23,27 @@ enum Verdict {
 fn verdict(bytes: &[u8]) -> Verdict {
     let mut fields = [Field::EMPTY; 8];
     let mut scratch = [httparse::EMPTY_HEADER; 8];
-    match parse(bytes, &mut fields, &mut scratch, &LIMITS) {
-        Ok(Parsed::Head(head)) => Verdict::Head {
+    let grammar = said(parse(bytes, &mut fields, &mut scratch[..LIMITS.fields], &LIMITS));
+    let mut fields = [Field::EMPTY; 8];
+    let usual = parse_usual(bytes, &mut fields, &LIMITS, "b");
+    if !matches!(usual, Ok(None)) {
+        assert_eq!(said(usual), grammar, "{}", bytes.escape_ascii());
+    }
+    grammar
+}
+
+fn said(parsed: Result<Option<Head<'_, '_>>, Reject>) -> Verdict {
+    match parsed {
+        Ok(Some(head)) => Verdict::Head {
             line: format!("{} {} {}", head.method, head.target, head.version.as_str()),
             path: head.path.into(),
             query: head.query.into(),
             host: head.host.map(Into::into),
             length: head.length,
             keep_alive: head.keep_alive,
+            fields: head.fields.iter().map(|field| (field.name.to_owned(), field.value.to_vec())).collect(),
         },
-        Ok(Parsed::Partial) => Verdict::Partial,
-        Ok(Parsed::MoreFields) => panic!("there are places enough"),
+        Ok(None) => Verdict::Partial,
         Err(reject) => Verdict::Refused(reject.status().code()),
     }
 }
@@ -254,21 +272,28 @@ fn limits() {
 #[test]
 fn few_places_for_fields_are_no_verdict() {
     let bytes = b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\n";
-    let (mut fields, mut scratch) = ([Field::EMPTY; 1], [httparse::EMPTY_HEADER; 1]);
-    assert!(matches!(parse(bytes, &mut fields, &mut scratch, &LIMITS), Ok(Parsed::MoreFields)));
+    assert!(parse_usual(bytes, &mut [Field::EMPTY; 1], &LIMITS, "").unwrap().is_none());
+    assert!(parse_usual(bytes, &mut [Field::EMPTY; 2], &LIMITS, "").unwrap().is_some());
 }
 
 proptest! {
-    /// The fast way to read a request line knows nothing that the other does not know.
+    /// What the scan reads the grammar reads, too, and finds the same ([`verdict`] compares them).
     #[test]
-    fn the_usual_line_is_no_other(text in "[GETP! /a-c?%#:.*h\u{e9}]{0,12}( )?(HTTP/1.[019])?(\r\n|\n)?") {
-        let bytes: Vec<u8> = text.chars().map(|c| c as u8).collect();
-        if let Some(usual) = RequestLine::read_usual(&bytes, &LIMITS) {
-            let line = RequestLine::read(&bytes, &LIMITS).unwrap().unwrap();
-            prop_assert_eq!((usual.method, usual.target), (line.method, line.target));
-            prop_assert_eq!((usual.version, usual.length), (line.version, line.length));
-            prop_assert_eq!(usual.plain, !usual.target.contains(['?', '%']));
-        }
+    fn the_usual_head_is_no_other(
+        line in "(GET|POST|PUT|G\u{e9}T|) ?[/a-c?%#:.*h\u{e9}]{0,12}( )?(HTTP/1.[019])?(\r\n|\n)?",
+        lines in proptest::collection::vec("([Hh]ost|Accept|Te|x|X-Y|Content-Length|\u{e9})?( )?(:)?[ \t]{0,2}[a-c1\u{7f}\u{1}\u{e9}]{0,18}[ \t]{0,2}(\r\n|\n|\r)", 0..4),
+        end in "(\r\n|\n|\r| )?",
+    ) {
+        let bytes: Vec<u8> = format!("{line}{}{end}tail", lines.concat()).chars().map(|c| c as u8).collect();
+        verdict(&bytes);
+    }
+
+    #[test]
+    fn the_usual_head_is_usual(lines in proptest::collection::vec("[A-Za-z-]{1,30}: ([!-~]([ -~]{0,20}[!-~])?)?\r\n", 0..4)) {
+        let bytes = format!("GET /a?b HTTP/1.1\r\nHost: a\r\n{}\r\nbody", lines.concat()).into_bytes();
+        let mut fields = [Field::EMPTY; 8];
+        prop_assert!(!matches!(parse_usual(&bytes, &mut fields, &LIMITS, ""), Ok(None)));
+        verdict(&bytes);
     }
 
     /// Every split of a head, good or bad, comes to the verdict of the whole.

@@ -11,8 +11,10 @@ pub(crate) mod chunked;
 pub(crate) mod date;
 pub(crate) mod framing;
 pub(crate) mod head;
+pub(crate) mod heads;
 pub(crate) mod host;
 pub(crate) mod response;
+mod scan;
 
 use std::io;
 

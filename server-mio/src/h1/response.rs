@@ -19,7 +19,7 @@ pub(crate) enum Delimiter {
 }
 
 /// What decides the framing of a response besides its length.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// HEAD: the head as for GET, and no content (H1-NOB-01).
     pub(crate) head_only: bool,
@@ -74,21 +74,20 @@ fn status_line(out: &mut Vec<u8>, status: &Status) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// What a head ends with.
-#[derive(Debug)]
-pub(crate) struct End<'e> {
+/// What decides the end of a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
     pub(crate) facts: Facts,
     /// The declared or counted length; for HEAD and 304 only what the application declared (H1-NOB-03, H1-NOB-04).
     pub(crate) length: Option<u64>,
     pub(crate) delimiter: Delimiter,
     /// Whether the connection goes on.
     pub(crate) keep_alive: bool,
-    /// The `Server` and `Date` lines, without those that the application sent itself (GW-HDR-05).
-    pub(crate) lines: &'e str,
 }
 
-/// Writes the headers of the server and the empty line.
-pub(crate) fn end(out: &mut Vec<u8>, end: &End<'_>) {
+/// Writes the headers of the server and the empty line. `lines` are the `Server` and `Date` lines, without those that the
+/// application sent itself (GW-HDR-05).
+pub(crate) fn end(out: &mut Vec<u8>, end: End, lines: &str) {
     match (end.delimiter, end.length) {
         // Never in a 204 (H1-NOB-05, H1-RFR-03).
         _ if end.facts.code == 204 => {}
@@ -102,7 +101,7 @@ pub(crate) fn end(out: &mut Vec<u8>, end: &End<'_>) {
         (Delimiter::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
     }
-    out.extend_from_slice(end.lines.as_bytes());
+    out.extend_from_slice(lines.as_bytes());
     match (end.keep_alive, end.facts.version) {
         (true, Version::Http11) => out.extend_from_slice(b"\r\n"),
         // Said to HTTP/1.0 clients that asked (H1-CON-20).
@@ -136,25 +135,24 @@ pub(crate) fn decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[start..]);
 }
 
-/// Writes a whole response of the server's own: a refusal, or a 500 for the application. It closes the connection.
-pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, head_only: bool, lines: &str) {
+/// Writes a whole response of the server's own: a refusal, or a 500 for the application.
+pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, facts: Facts, keep_alive: bool, lines: &str) {
     status_line(out, status);
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     if status.code() == 503 {
         // Whoever was turned away may come back in a second (H1-CODE-21).
         out.extend_from_slice(b"Retry-After: 1\r\n");
     }
-    let facts = Facts { head_only, version: Version::Http11, code: status.code() };
     let length = Some(text.len() as u64 + 1);
     let delimiter = delimiter(facts, length);
-    end(out, &End { facts, length, delimiter, keep_alive: false, lines });
-    if !head_only {
+    end(out, End { facts, length, delimiter, keep_alive }, lines);
+    if !facts.head_only {
         out.extend_from_slice(text.as_bytes());
         out.push(b'\n');
     }
 }
 
-/// Writes a refusal of a request.
+/// Writes a refusal of a request. It closes the connection.
 pub(crate) fn reject(
     out: &mut Vec<u8>,
     reject: Reject,
@@ -163,7 +161,9 @@ pub(crate) fn reject(
     date: &mut Date,
     second: u64,
 ) {
-    refusal(out, &reject.status(), reject.text(), head_only, date.lines(second, server));
+    let status = reject.status();
+    let facts = Facts { head_only, version: Version::Http11, code: status.code() };
+    refusal(out, &status, reject.text(), facts, false, date.lines(second, server));
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
         let facts = Facts { head_only, version, code };
         let delimiter = delimiter(facts, length);
         let lines = format!("Date: {DATE}\r\n");
-        end(&mut out, &End { facts, length, delimiter, keep_alive, lines: &lines });
+        end(&mut out, End { facts, length, delimiter, keep_alive }, &lines);
         out.iter().map(|&b| char::from(b)).collect()
     }
 

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use gateway_spec::{Environ, Error, StartResponse, Status, app_fn};
-use server_threaded::{Config, LocalAddr, Server};
+use server::{Config, LocalAddr, Server};
 
 use crate::client::Client;
 use crate::support::{GET, Scratch, Site, config, hello};
@@ -215,7 +215,7 @@ fn settings_that_make_no_sense() {
         ("head_timeout", |config| config.head_timeout = Duration::ZERO),
         ("body_timeout", |config| config.body_timeout = Duration::ZERO),
         ("write_timeout", |config| config.write_timeout = Duration::ZERO),
-        ("stack_size", |config| config.stack_size = 1000),
+        crate::OWN_SETTING,
     ];
     for (name, change) in settings {
         let mut config = config();

@@ -23,7 +23,7 @@ fn get(path: &str) -> String {
 }
 
 /// A file body from `offset`, said to be `length` long.
-fn file_site(scratch: &Scratch, content: &[u8], offset: u64, length: u64, config: server_threaded::Config) -> Site {
+fn file_site(scratch: &Scratch, content: &[u8], offset: u64, length: u64, config: server::Config) -> Site {
     let path = scratch.file(content);
     let app = app_fn(move |environ, start_response| {
         let writer = start_response.start(Status::OK, &[])?;

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use server_threaded::LocalAddr;
+use server::LocalAddr;
 
 use crate::support::PATIENCE;
 

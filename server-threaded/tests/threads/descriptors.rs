@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use server_threaded::LocalAddr;
+use server::LocalAddr;
 
 use crate::client::{Client, End};
 use crate::support::{GET, LAST_GET, PATIENCE, config, hello, ms, wait_until};
@@ -19,7 +19,7 @@ const IS_CHILD: &str = "SERVER_THREADED_TEST_CHILD";
 #[test]
 fn child() {
     if env::var_os(IS_CHILD).is_some() {
-        let mut config = config();
+        let mut config = crate::one_house(config());
         config.head_timeout = 6 * PATIENCE; // only relief brings relief
         let server = config.bind("127.0.0.1:0").unwrap();
         println!("\nlistening on {}", server.local_addr());

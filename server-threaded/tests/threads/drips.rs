@@ -6,7 +6,7 @@ use std::iter;
 use std::thread;
 
 use gateway_spec::{Body, Environ, Error, StartResponse, Status, app_fn};
-use server_threaded::Config;
+use server::Config;
 
 use crate::client::{Client, End};
 use crate::support::{GET, Notes, PATIENCE, Scratch, Site, config, ms};

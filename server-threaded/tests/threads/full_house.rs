@@ -6,13 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use gateway_spec::{Application, Error, Status, app_fn};
-use server_threaded::Config;
+use server::Config;
 
 use crate::client::{Client, End};
 use crate::support::{GET, Gate, LAST_GET, PATIENCE, Site, config, hello, ms, wait_until};
 
 fn house(max_connections: usize) -> Config {
-    let mut config = config();
+    let mut config = crate::one_house(config());
     config.max_connections = max_connections;
     // Nobody is refused for having waited, unless a test says so; and nobody ends for having idled.
     config.pending_timeout = 2 * PATIENCE;

@@ -2,6 +2,10 @@
 //!
 //! Through the public API, with clients that speak bytes. Deadlines of the servers are short, so that tests wait for
 //! them; a wait of a test ([`support::PATIENCE`]) is long, so that no verdict depends on how busy the machine is.
+//!
+//! `server-mio` runs the same files (its `tests/behaviour`): the word `server` is all that differs.
+
+extern crate server_threaded as server;
 
 mod addresses;
 mod bodies;
@@ -15,3 +19,16 @@ mod hooks;
 mod panics;
 mod shutdown;
 mod support;
+
+/// Whether this is how many threads there may be when so many connections are open.
+fn has_threads_for(connections: usize, threads: usize) -> bool {
+    threads == connections
+}
+
+/// Settings with which all clients are in one queue: any, on this server.
+fn one_house(config: server::Config) -> server::Config {
+    config
+}
+
+/// A setting that this server alone has, and a value that makes no sense.
+const OWN_SETTING: (&str, fn(&mut server::Config)) = ("stack_size", |config| config.stack_size = 1000);

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_spec::{Application, Body, Bytes, Error, Status, app_fn};
-use server_threaded::{LocalAddr, Server};
+use server::{LocalAddr, Server};
 
 use crate::client::{Client, End};
 use crate::support::{GET, Gate, PATIENCE, Site, config, hello, ms, wait_until};

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use gateway_spec::{Application, Environ, Error, Errors, StartResponse, Status};
-use server_threaded::{Config, Exchange, Handle, LocalAddr, Server, Stats};
+use server::{Config, Exchange, Handle, LocalAddr, Server, Stats};
 
 use crate::client::{Client, Reply};
 

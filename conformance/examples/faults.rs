@@ -1,0 +1,234 @@
+//! Puts faults into the servers, one at a time, and shows that the suite catches each.
+//!
+//! ```text
+//! cargo run -p conformance --example faults --no-default-features [-- word …]
+//! ```
+//!
+//! The faults are in `conformance/faults/`, a file for each package. A copy of the workspace in `target/faults` gets the
+//! fault, the named cases and tests run on the server, whole, and at least one has to fail. A word chooses packages and
+//! faults whose names contain it. See `conformance/faults/README.md`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use conformance::trace::workspace;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let root = workspace();
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = std::path::absolute(target)?;
+    let tree = target.join("faults");
+    copy_workspace(&root, &tree)?;
+    // Not this target folder: for Cargo the two workspaces are the same, and one would get what was built for the other.
+    let target = tree.join("target");
+    let mut uncaught = 0;
+    println!("| fault | in | caught by |\n|---|---|---|");
+    for (package, servers) in [
+        ("server-threaded", &["server-threaded"][..]),
+        ("server-mio", &["server-mio"]),
+        ("gateway-spec", &["server-threaded", "server-mio"]),
+    ] {
+        let file = root.join("conformance/faults").join(package).with_extension("md");
+        for fault in read(&fs::read_to_string(&file)?).map_err(|error| format!("{}: {error}", file.display()))? {
+            let name = format!("{package} {}", fault.name);
+            if !words.is_empty() && !words.iter().any(|word| name.contains(word.as_str())) {
+                continue;
+            }
+            let before = fault.put_into(&tree.join(package).join("src")).map_err(|error| format!("{name}: {error}"))?;
+            for server in servers {
+                let caught = fault.try_on(server, &tree, &target);
+                uncaught += usize::from(!matches!(&caught, Ok(by) if !by.is_empty()));
+                let caught = match caught {
+                    Ok(by) if by.is_empty() => "**nothing**".to_owned(),
+                    Ok(by) => by,
+                    Err(error) => format!("**not tried**: {error}"),
+                };
+                let at = if *server == package { package.to_owned() } else { format!("{package}, on {server}") };
+                println!("| {} | {at} | {caught} |", fault.title);
+            }
+            for (path, text) in before {
+                fs::write(path, text)?;
+            }
+        }
+    }
+    Ok(if uncaught == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Copies what git knows or would add. What is the same stays untouched, so that little is built again.
+fn copy_workspace(from: &Path, to: &Path) -> Result<()> {
+    let git = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let files = Command::new("git").args(git).current_dir(from).output()?;
+    if !files.status.success() {
+        return Err("git ls-files has failed".into());
+    }
+    for file in String::from_utf8(files.stdout)?.split_terminator('\0') {
+        let (source, copy) = (from.join(file), to.join(file));
+        // A file that was removed is still in the index.
+        let Ok(content) = fs::read(&source) else { continue };
+        if fs::read(&copy).is_ok_and(|old| old == content) {
+            continue;
+        }
+        if let Some(folder) = copy.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&copy, content)?;
+    }
+    Ok(())
+}
+
+/// A fault: a section of a file.
+#[derive(Default)]
+struct Fault {
+    name: String,
+    title: String,
+    /// Words for cases, and beginnings of names of contract tests.
+    cases: Vec<String>,
+    tests: Vec<String>,
+    /// Why it cannot be built, if it cannot.
+    impossible: Option<String>,
+    /// What is searched for, and what comes in its place.
+    changes: Vec<(String, String)>,
+}
+
+fn read(text: &str) -> std::result::Result<Vec<Fault>, String> {
+    let mut faults: Vec<Fault> = Vec::new();
+    let mut block: Option<(bool, Vec<&str>)> = None;
+    for (number, line) in text.lines().enumerate() {
+        let mistake = |what: &str| format!("line {}: {what}", number + 1);
+        if let Some((is_find, lines)) = &mut block {
+            if line.trim() != "```" {
+                lines.push(line);
+                continue;
+            }
+            let fault = faults.last_mut().ok_or_else(|| mistake("a block before the first fault"))?;
+            let text = lines.join("\n");
+            match (*is_find, fault.changes.last_mut()) {
+                (true, _) => fault.changes.push((text, String::new())),
+                (false, Some((_, replace))) => *replace = text,
+                (false, None) => return Err(mistake("replace without find")),
+            }
+            block = None;
+        } else if let Some(heading) = line.strip_prefix("## ") {
+            let (name, title) = heading.split_once(": ").ok_or_else(|| mistake("a heading is `## name: title`"))?;
+            faults.push(Fault { name: name.to_owned(), title: title.to_owned(), ..Fault::default() });
+        } else if let Some(fault) = faults.last_mut() {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+            match line.split_once(": ") {
+                Some(("Cases", cases)) => fault.cases = words(cases),
+                Some(("Tests", tests)) => fault.tests = words(tests),
+                Some(("Builds", why)) => fault.impossible = Some(why.trim_start_matches("no, because ").to_owned()),
+                _ if line == "```find" => block = Some((true, Vec::new())),
+                _ if line == "```replace" => block = Some((false, Vec::new())),
+                _ if line.is_empty() => {}
+                _ => return Err(mistake("this is nothing")),
+            }
+        }
+    }
+    Ok(faults)
+}
+
+impl Fault {
+    /// Changes the files of a folder, and gives what they were before.
+    fn put_into(&self, folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
+        let mut files = BTreeMap::new();
+        sources(folder, &mut files)?;
+        let before = files.clone();
+        for (find, replace) in &self.changes {
+            let places: Vec<(PathBuf, usize, usize)> = (files.iter())
+                .flat_map(|(path, text)| occurrences(text, find).into_iter().map(|(a, b)| (path.clone(), a, b)))
+                .collect();
+            let [(path, start, end)] = &places[..] else {
+                return Err(format!("{find:?} is there {} times, not once", places.len()).into());
+            };
+            if let Some(text) = files.get_mut(path) {
+                text.replace_range(*start..*end, replace);
+            }
+        }
+        let mut changed = BTreeMap::new();
+        for (path, text) in before {
+            if files[&path] != text {
+                fs::write(&path, &files[&path])?;
+                changed.insert(path, text);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// What fails, by the fault; nothing if it is not caught.
+    fn try_on(&self, server: &str, tree: &Path, target: &Path) -> Result<String> {
+        let cargo = |arguments: &[&str]| {
+            let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            command.args(arguments).current_dir(tree).env("CARGO_TARGET_DIR", target);
+            command.output()
+        };
+        // A warning about a fault is no news.
+        let built = cargo(&["test", "-q", "-p", "conformance", "--test", "wire", "--test", "contract", "--no-run"])?;
+        let errors = String::from_utf8_lossy(&built.stderr).into_owned();
+        match (&self.impossible, built.status.success()) {
+            (None, true) => {}
+            (Some(why), false) if errors.contains("error[E") => return Ok(format!("the compiler: {why}")),
+            (Some(_), true) => return Err("it can be built".into()),
+            (_, false) => {
+                return Err(errors
+                    .lines()
+                    .find(|line| line.starts_with("error"))
+                    .unwrap_or("it does not build")
+                    .into());
+            }
+        }
+        let mut caught = Vec::new();
+        if !self.cases.is_empty() {
+            let mut arguments = vec!["test", "-q", "-p", "conformance", "--test", "wire", "--", "--whole", server];
+            arguments.extend(self.cases.iter().map(String::as_str));
+            let output = String::from_utf8_lossy(&cargo(&arguments)?.stdout).into_owned();
+            let failed = output.lines().filter_map(|line| line.strip_prefix("FAILED ")?.split(' ').next());
+            caught.extend(failed.map(|case| format!("`{case}`")));
+        }
+        if !self.tests.is_empty() {
+            let module = server.replace('-', "_");
+            let names: Vec<String> = self.tests.iter().map(|test| format!("{module}::{test}")).collect();
+            let mut arguments = vec!["test", "-p", "conformance", "--test", "contract", "--"];
+            arguments.extend(names.iter().map(String::as_str));
+            let output = String::from_utf8_lossy(&cargo(&arguments)?.stdout).into_owned();
+            let failed = output.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+            caught.extend(failed.map(|test| format!("`{test}`")));
+        }
+        let more = caught.len().saturating_sub(4);
+        caught.truncate(4);
+        Ok(caught.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() })
+    }
+}
+
+fn sources(folder: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path)?;
+            files.insert(path, text);
+        }
+    }
+    Ok(())
+}
+
+/// Where a text stands, whatever the indentation of its lines and of those of the wanted text.
+fn occurrences(text: &str, wanted: &str) -> Vec<(usize, usize)> {
+    // The text without the blanks at the beginnings of lines, and where each octet of it was.
+    let (mut flat, mut places, mut at) = (String::new(), Vec::new(), 0);
+    for line in text.split_inclusive('\n') {
+        let start = line.len() - line.trim_start_matches(' ').len();
+        flat.push_str(&line[start..]);
+        places.extend(at + start..at + line.len());
+        at += line.len();
+    }
+    let wanted: Vec<&str> = wanted.lines().map(str::trim).collect();
+    let wanted = wanted.join("\n");
+    flat.match_indices(&wanted).map(|(index, _)| (places[index], places[index + wanted.len() - 1] + 1)).collect()
+}

@@ -1,0 +1,120 @@
+//! Refusals, deadlines, and the end of a connection.
+
+use super::{Connection, Next, PAUSE, Phase, Ready, Received, Step};
+use crate::clock::{Pace, millis};
+use crate::h1::{Reject, response};
+use crate::log::Record;
+use crate::worker::Worker;
+
+impl Connection {
+    /// Whether all is said, and the client only has not closed its side.
+    pub(crate) const fn is_lingering(&self) -> bool {
+        matches!(self.phase, Phase::Linger { .. })
+    }
+
+    /// A request that waited too long for a thread, or too many wait: 503.
+    pub(crate) fn overload(&mut self, worker: &mut Worker) -> Next {
+        self.refuse(worker, Reject::Overload);
+        self.drive(worker, Ready::NONE, false)
+    }
+
+    /// Refuses a request: an answer, and then nothing more is read but to be thrown away (H1-CON-10).
+    pub(super) fn refuse(&mut self, worker: &mut Worker, reject: Reject) -> Step {
+        if worker.shared.config.on_response.is_some() {
+            self.record = Record::begin();
+        }
+        let head_only = self.buffer[self.start..self.end].starts_with(b"HEAD ");
+        if self.out.front.capacity() == 0 {
+            self.out.front = worker.outs.take();
+        }
+        let second = self.socket.clock.second();
+        let server = worker.shared.config.server_header.as_deref();
+        response::reject(&mut self.out.front, reject, head_only, server, &mut worker.heads.date, second);
+        let content = if head_only { 0 } else { reject.text().len() as u64 + 1 };
+        self.log(worker, reject.status().code(), content, false);
+        self.leave_body(worker);
+        self.phase = Phase::Closing;
+        None
+    }
+
+    /// Sends what is left, closes the sending direction, and lets the client read it: what a client sends meanwhile, even
+    /// if it has asked for the close, would make a plain close a reset, which takes the response with it (H1-CON-11).
+    pub(super) fn closing(&mut self, worker: &mut Worker) -> Step {
+        if let Some(next) = self.send(worker) {
+            return Some(next);
+        }
+        if self.socket.stream.shutdown_write().is_err() {
+            return Some(Next::Close);
+        }
+        self.pace = Pace::new(self.socket.clock.now());
+        self.readable = true;
+        self.phase = Phase::Linger { left: worker.shared.config.max_linger };
+        None
+    }
+
+    pub(super) fn linger(&mut self, worker: &mut Worker, mut left: u64) -> Step {
+        loop {
+            if !self.readable {
+                self.give_back(worker);
+                // As good as idle: a newcomer may have its place.
+                return Some(Next::Idle(self.pace.deadline_after(millis(worker.shared.config.linger_timeout))));
+            }
+            (self.start, self.end) = (0, 0);
+            match self.receive(worker) {
+                Received::Some => left = left.saturating_sub(self.end as u64),
+                Received::Nothing => {}
+                Received::End => return Some(Next::Close),
+            }
+            if left == 0 {
+                return Some(Next::Close);
+            }
+            self.phase = Phase::Linger { left };
+        }
+    }
+
+    /// A deadline has passed: what that means now.
+    pub(super) fn expire(&mut self, worker: &mut Worker) -> Step {
+        let now = self.socket.clock.now();
+        let refusable = match &self.phase {
+            // Between requests: no error, and nobody to tell.
+            Phase::Head if self.end == self.start && (self.requests > 0 || !self.scan.has_blanks()) => {
+                return Some(Next::Close);
+            }
+            Phase::Head if self.out.is_empty() => true,
+            Phase::Body(_) => {
+                let Some(body) = &self.body else { return Some(Next::Close) };
+                let mut state = body.lock();
+                if body.deadline(&state) <= now {
+                    // The application is told, as it would be if it had been reading (GW-DEF-04).
+                    state.fail(Reject::Timeout);
+                } else if !worker.may_wait_with_client() {
+                    // Another pause, then.
+                    return Some(Next::Wait(body.deadline(&state).min(now + PAUSE)));
+                } else {
+                    self.is_impatient = true;
+                }
+                return None;
+            }
+            // Nothing yet: to be asked again.
+            Phase::Response(_) if !self.writing => return None,
+            // A deadline from before the last progress.
+            _ if self.writing && self.pace.deadline(worker.write_patience) > now => return None,
+            _ => false,
+        };
+        if refusable {
+            return self.refuse(worker, Reject::Timeout);
+        }
+        self.give_up(worker);
+        Some(Next::Close)
+    }
+
+    /// The client has gone or does not read: nothing more can be sent. The body is dropped, which is its `close()`.
+    pub(crate) fn give_up(&mut self, worker: &mut Worker) {
+        if let Phase::Response(response) = std::mem::replace(&mut self.phase, Phase::Closing) {
+            let (mut exchange, mut content) = *response;
+            self.responder(worker, &mut exchange).close(&mut content);
+            self.log(worker, exchange.code(), exchange.content, true);
+        }
+        self.leave_body(worker);
+    }
+}

@@ -1,0 +1,217 @@
+//! Reading heads, one after the other, and waiting for them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use gateway_spec::Field;
+
+use super::{Connection, LAST_CALL, Next, Phase, Received, Step, Tried};
+use crate::h1::Reject;
+use crate::h1::framing::Framing;
+use crate::h1::head::{Head, Scan, parse, parse_usual};
+use crate::input::RequestBody;
+use crate::worker::Worker;
+
+/// How many fields are read without allocating: more than browsers send.
+const FIELDS: usize = 24;
+/// How many bytes can hardly have more than four fields.
+const SMALL_HEAD: usize = 100;
+
+impl Connection {
+    pub(super) fn head(&mut self, worker: &mut Worker, may_block: bool, turn: &mut u32) -> Step {
+        if self.out.is_full()
+            && let Some(next) = self.send(worker)
+        {
+            return Some(next);
+        }
+        if self.end > self.start {
+            match self.scan.skip_blank(&self.buffer[self.start..self.end]) {
+                Err(reject) => return self.refuse(worker, reject),
+                Ok((skipped, begins)) => {
+                    self.start += skipped;
+                    if begins {
+                        match self.try_head(worker, may_block, *turn) {
+                            Tried::Partial => {}
+                            Tried::Step(step) => return step,
+                            Tried::Refused(reject) => return self.refuse(worker, reject),
+                            Tried::Done => {
+                                *turn -= 1;
+                                self.next_request(worker);
+                                return None;
+                            }
+                            Tried::Answered(response, progress) => {
+                                *turn -= 1;
+                                return self.proceed(worker, response, progress);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        // All requests that are here are answered: their answers go out in one write.
+        if let Some(next) = self.send(worker) {
+            return Some(next);
+        }
+        if !self.readable {
+            return Some(self.wait_for_head(worker));
+        }
+        match self.receive(worker) {
+            Received::Some => None,
+            Received::Nothing => Some(self.wait_for_head(worker)),
+            // Half a head and then the end: nobody waits for an answer to it (H1-INC-01).
+            Received::End => Some(Next::Close),
+        }
+    }
+
+    /// Reads the head at the start of the buffer, if it is whole, and goes on with its request.
+    pub(super) fn try_head(&mut self, worker: &mut Worker, may_block: bool, turn: u32) -> Tried {
+        const TOO_LARGE: Reject = Reject::HeadTooLarge("the head of the request is too large");
+        let limits = worker.limits;
+        let first = self.scan.is_fresh();
+        if !first && !self.scan.find_end(&self.buffer[self.start..self.end], &limits) {
+            return Tried::Partial;
+        }
+        // Out of `self` while the head borrows from it.
+        let buffer = std::mem::take(&mut self.buffer);
+        let mut host = std::mem::take(&mut worker.host);
+        let bytes = &buffer[self.start..self.end];
+        // Fewer places to clear for the small heads of programs than for those of browsers.
+        let (tried, new_host) = if bytes.len() < SMALL_HEAD {
+            self.parse_head::<4>(worker, bytes, &host, may_block, turn)
+        } else {
+            self.parse_head::<FIELDS>(worker, bytes, &host, may_block, turn)
+        };
+        if let Some(new_host) = new_host {
+            host.clear();
+            host.push_str(bytes.get(new_host).and_then(|host| str::from_utf8(host).ok()).unwrap_or_default());
+        }
+        worker.host = host;
+        self.buffer = buffer;
+        match tried {
+            // The search had found an end that the parser does not see, or the limit.
+            Tried::Partial if !first || self.scan.find_end(&self.buffer[self.start..self.end], &limits) => {
+                Tried::Refused(TOO_LARGE)
+            }
+            tried => tried,
+        }
+    }
+
+    /// Goes on with the request whose head is at the beginning. Says also where its host is, if that is not the known one.
+    #[inline]
+    pub(super) fn parse_head<const N: usize>(
+        &mut self,
+        worker: &mut Worker,
+        bytes: &[u8],
+        known_host: &str,
+        may_block: bool,
+        turn: u32,
+    ) -> (Tried, Option<Range<usize>>) {
+        let mut fields = [Field::EMPTY; N];
+        match parse_usual(bytes, &mut fields, &worker.limits, known_host) {
+            Ok(Some(head)) => {
+                let tried = self.request(worker, &head, &bytes[head.length..], may_block, turn);
+                let new_host = head.host.filter(|host| !std::ptr::eq(*host, known_host));
+                let start = |host: &str| host.as_ptr() as usize - bytes.as_ptr() as usize;
+                (tried, new_host.map(|host| start(host)..start(host) + host.len()))
+            }
+            Ok(None) => (self.parse_unusual_head(worker, bytes, may_block, turn), None),
+            Err(reject) => (Tried::Refused(reject), None),
+        }
+    }
+
+    #[cold]
+    pub(super) fn parse_unusual_head(
+        &mut self,
+        worker: &mut Worker,
+        bytes: &[u8],
+        may_block: bool,
+        turn: u32,
+    ) -> Tried {
+        let limits = worker.limits;
+        let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
+        let mut fields = vec![Field::EMPTY; limits.fields];
+        match parse(bytes, &mut fields, &mut scratch, &limits) {
+            Ok(Some(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
+            Ok(None) => Tried::Partial,
+            Err(reject) => Tried::Refused(reject),
+        }
+    }
+
+    /// A head is whole: its request is answered at once, or its body collected first.
+    pub(super) fn request(
+        &mut self,
+        worker: &mut Worker,
+        head: &Head<'_, '_>,
+        rest: &[u8],
+        may_block: bool,
+        turn: u32,
+    ) -> Tried {
+        // Should the request have to wait, it is read again.
+        self.scan = Scan::new();
+        if turn == 0 {
+            return Tried::Step(self.send(worker).or(Some(Next::Again)));
+        }
+        if matches!(head.framing, Framing::Empty) {
+            self.taken = head.length;
+            if !may_block {
+                return Tried::Step(self.send(worker).or(Some(Next::Thread { fresh: true })));
+            }
+            return self.call(worker, head, None);
+        }
+        let config = &worker.shared.config;
+        let body = match &self.body {
+            Some(body) => body,
+            None => self.body.insert(Arc::new(RequestBody::new(self.socket.clone(), config))),
+        };
+        let expects_continue = head.expect_continue && rest.is_empty();
+        self.has_body = true;
+        body.begin(head.framing, expects_continue, worker.bodies.take(), config);
+        let mut state = body.lock();
+        let taken = state.push(self.socket.clock.now(), rest);
+        let whole = state.is_whole() || state.fault().is_some();
+        if whole {
+            // There is nothing to be continued (H1-CONT-03).
+            state.forget_continue();
+        }
+        drop(state);
+        self.taken = head.length + taken;
+        self.phase = Phase::Body(head.framing);
+        if !whole {
+            // All of it was taken, so the buffer has the head only.
+            self.end = self.start + head.length;
+            self.taken = head.length;
+        }
+        if whole && may_block {
+            let body = self.body.clone();
+            return self.call(worker, head, body);
+        }
+        Tried::Step(None)
+    }
+
+    pub(super) fn wait_for_head(&mut self, worker: &mut Worker) -> Next {
+        if self.end > self.start {
+            return Next::Wait(self.pace.deadline_after(worker.head_timeout));
+        }
+        self.give_back(worker);
+        if worker.shared.is_draining() {
+            // Who has just been let in may still say what it came for.
+            let last_call = self.pace.deadline_after(LAST_CALL);
+            let newcomer = self.requests == 0 && last_call > self.socket.clock.now();
+            return if newcomer { Next::Idle(last_call) } else { Next::Close };
+        }
+        if self.requests == 0 {
+            return Next::Wait(self.pace.deadline_after(worker.head_timeout));
+        }
+        Next::Idle(self.pace.deadline_after(worker.keep_alive_timeout))
+    }
+
+    /// An idle connection keeps no buffers: the next one that is busy uses them.
+    pub(super) fn give_back(&mut self, worker: &mut Worker) {
+        (self.start, self.end) = (0, 0);
+        worker.buffers.put(std::mem::take(&mut self.buffer));
+        self.out.take_buffers(|buffer| worker.outs.put(buffer));
+        if let Some(body) = &self.body {
+            body.lock().rest();
+        }
+    }
+}

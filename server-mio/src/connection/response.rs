@@ -1,0 +1,214 @@
+//! Calling the application, and its response until all is said.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use gateway_spec::{Environ, Error, Input, Request};
+
+use super::{Connection, Next, Phase, Rest, Step, Tried};
+use crate::clock::{Pace, millis};
+use crate::gateway::{Content, Exchange, Progress, Responder, panicked};
+use crate::h1::framing::Framing;
+use crate::h1::head::Head;
+use crate::h1::response::Facts;
+use crate::input::RequestBody;
+use crate::log::Record;
+use crate::park::Alarm;
+use crate::worker::{BUFFER, Worker};
+
+/// After how many milliseconds a body that has nothing yet, and does not wake the server, is asked again.
+const ASK_AGAIN: u64 = 10;
+
+impl Connection {
+    /// Calls the application.
+    #[inline(always)]
+    pub(super) fn call(&mut self, worker: &mut Worker, head: &Head<'_, '_>, body: Option<Arc<RequestBody>>) -> Tried {
+        if !self.out.is_empty() {
+            // Of a batch: should the application block, they are sent all the same.
+            if worker.is_leading() {
+                if let Some(stash) = self.out.stash(&self.socket, || worker.outs.take()) {
+                    worker.batch.set(stash);
+                    self.batching = true;
+                }
+            } else if let Some(next) = self.send(worker) {
+                return Tried::Step(Some(next));
+            }
+        }
+        self.requests += 1;
+        worker.count_request();
+        if self.out.front.capacity() == 0 {
+            self.out.front = worker.outs.take();
+            self.out.front.reserve(BUFFER / 4);
+        }
+        let shared = &*worker.shared;
+        let last = shared.config.max_requests_per_connection.is_some_and(|most| self.requests >= most);
+        if let Some(deadline) = shared.config.app_deadline {
+            self.socket.set_deadline(self.socket.clock.now() + millis(deadline));
+        }
+        if shared.config.on_response.is_some() {
+            self.record = Record::begin();
+        }
+        let request = {
+            let mut request = Request::new(&shared.info, &self.peer);
+            request.method = head.method;
+            request.target = head.target;
+            request.path = head.path;
+            request.query_string = head.query;
+            request.version = head.version;
+            request.headers = head.fields;
+            request.host = head.host;
+            request.content_length = match head.framing {
+                Framing::Length(length) => Some(length),
+                Framing::Empty | Framing::Chunked => None,
+            };
+            request.connection = Some(&self.link);
+            request
+        };
+        let input = body.clone().map_or_else(Input::empty, |body| Input::new(body));
+        let facts = Facts { head_only: head.method == "HEAD", version: head.version, code: 0 };
+        let mut exchange = Exchange::new(facts, head.keep_alive && !last, body);
+        let mut content = Content::Nothing;
+        let mut responder = Responder {
+            exchange: &mut exchange,
+            out: &mut self.out,
+            socket: &self.socket,
+            shared,
+            heads: &mut worker.heads,
+        };
+        let returned = catch_unwind(AssertUnwindSafe(|| {
+            let mut environ = Environ::new(&request, input);
+            shared.app.call(&mut environ, &mut responder)
+        }));
+        let returned = returned.unwrap_or_else(|panic| Err(Error::from(panicked(&*panic))));
+        let progress = responder.begin(returned, &mut content);
+        if progress == Progress::Over
+            && exchange.keep_alive
+            && shared.config.on_response.is_none()
+            && (!self.has_body || self.rest_of_body() == Rest::Nothing)
+        {
+            // The usual end, without moving the exchange about.
+            return Tried::Done;
+        }
+        Tried::Answered(Box::new((exchange, content)), progress)
+    }
+
+    /// Goes on with a response that had to wait.
+    pub(super) fn respond(&mut self, worker: &mut Worker) -> Step {
+        let Phase::Response(mut response) = std::mem::replace(&mut self.phase, Phase::Head) else { return None };
+        let (exchange, content) = &mut *response;
+        if exchange.has_paused
+            && let Content::Body(body) = content
+        {
+            // Before the question, so that no wake-up falls between question and waker.
+            self.alarm(worker).watch(body);
+        }
+        let sent = self.out.total;
+        let progress = self.responder(worker, exchange).go_on(content);
+        let sent = self.out.total - sent;
+        if sent > 0 {
+            self.pace.progress(self.socket.clock.now(), usize::try_from(sent).unwrap_or(usize::MAX));
+        }
+        self.proceed(worker, response, progress)
+    }
+
+    /// After the application has done what it could.
+    pub(super) fn proceed(
+        &mut self,
+        worker: &mut Worker,
+        mut response: Box<(Exchange, Content)>,
+        mut progress: Progress,
+    ) -> Step {
+        let (exchange, content) = &mut *response;
+        if progress == Progress::Nothing && !exchange.has_paused {
+            exchange.has_paused = true;
+            if let Content::Body(body) = content {
+                self.alarm(worker).watch(body);
+            }
+            progress = self.responder(worker, exchange).go_on(content);
+        }
+        if progress == Progress::Over && !exchange.aborted && self.out.has_large() {
+            // It is over when it is sent: only then can be told how it went.
+            progress = self.responder(worker, exchange).go_on(content);
+        }
+        let next = match progress {
+            Progress::Over => return self.over(worker, response.0),
+            Progress::Yield => Next::Again,
+            Progress::Blocked => self.blocked(worker),
+            Progress::Nothing => {
+                self.writing = false;
+                exchange.pauses = exchange.pauses.saturating_add(1);
+                let kept = self.alarm.as_ref().is_some_and(|alarm| alarm.is_kept());
+                let pause = if kept { ASK_AGAIN * 100 } else { ASK_AGAIN * u64::from(exchange.pauses.min(10)) };
+                Next::Wait(self.socket.clock.now() + pause)
+            }
+        };
+        if progress != Progress::Nothing {
+            exchange.pauses = 0;
+        }
+        self.responder(worker, exchange).pause();
+        self.phase = Phase::Response(response);
+        Some(next)
+    }
+
+    /// The response is at its end; some of it may wait in the output.
+    pub(super) fn over(&mut self, worker: &mut Worker, mut exchange: Exchange) -> Step {
+        self.writing = false;
+        if let Some(error) = exchange.error.take() {
+            self.report(worker, &error);
+        }
+        self.log(worker, exchange.code(), exchange.content, exchange.aborted);
+        let reset = self.responder(worker, &mut exchange).looks_complete();
+        let keep_alive = exchange.keep_alive;
+        // With it goes its hold on the body, which is needed for the next request.
+        drop(exchange);
+        if reset {
+            // Nothing else can tell an HTTP/1.0 client that there should have been more. What was queued before the
+            // failure may still go out; if it cannot, the client sees the same.
+            let _ = self.out.flush(&self.socket.stream);
+            self.leave_body(worker);
+            self.socket.stream.reset_on_close();
+            return Some(Next::Close);
+        }
+        let rest = self.rest_of_body();
+        if !keep_alive || rest == Rest::Broken {
+            self.leave_body(worker);
+            self.phase = Phase::Closing;
+        } else if rest == Rest::Some {
+            // What was received of it is in the body, so the buffer has nothing but the head.
+            (self.start, self.end, self.taken) = (0, 0, 0);
+            self.pace = Pace::new(self.socket.clock.now());
+            self.phase = Phase::Drain { left: worker.shared.config.max_drain };
+        } else {
+            self.next_request(worker);
+        }
+        None
+    }
+
+    /// The request is done with: what follows it is the next.
+    #[inline]
+    pub(super) fn next_request(&mut self, worker: &mut Worker) {
+        self.start += self.taken;
+        self.taken = 0;
+        if self.start == self.end {
+            (self.start, self.end) = (0, 0);
+        }
+        self.leave_body(worker);
+        self.pace = Pace::new(self.socket.clock.now());
+        self.phase = Phase::Head;
+    }
+
+    pub(super) fn responder<'a>(&'a mut self, worker: &'a mut Worker, exchange: &'a mut Exchange) -> Responder<'a> {
+        Responder {
+            exchange,
+            out: &mut self.out,
+            socket: &self.socket,
+            shared: &worker.shared,
+            heads: &mut worker.heads,
+        }
+    }
+
+    pub(super) fn alarm(&mut self, worker: &Worker) -> &Arc<Alarm> {
+        let token = self.token;
+        self.alarm.get_or_insert_with(|| Arc::new(Alarm::new(worker.inbox.clone(), token)))
+    }
+}

@@ -1,0 +1,164 @@
+//! [`Heads`]: how a thread writes the heads of responses.
+//!
+//! Responses tend to have the head of the one before, but for the length and, once a second, the date. So the last head is
+//! kept: the part that the application has given, and the whole.
+
+use gateway_spec::{Calls, Error, LastHead, Status};
+
+use super::date::Date;
+use super::response::{self, End};
+
+/// The last head, and the date.
+#[derive(Debug)]
+pub(crate) struct Heads {
+    pub(crate) date: Date,
+    checked: LastHead,
+    /// Its status line and headers.
+    begun: Vec<u8>,
+    /// Which of the server's lines the application has given itself (GW-HDR-05).
+    own: Own,
+    /// The whole last head that began so, and what its end was made from.
+    whole: Vec<u8>,
+    last: Option<(End, u64)>,
+}
+
+/// What a response keeps of its head, as long as it can be replaced.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// The length that the application has declared.
+    pub(crate) declared: Option<u64>,
+    /// Status line and headers, if they are not those of [`Heads`].
+    lines: Option<Box<(Vec<u8>, Own)>>,
+}
+
+impl Begun {
+    /// Nothing has begun.
+    pub(crate) const NOTHING: Self = Self { declared: None, lines: None };
+}
+
+/// Whether the application has sent these fields itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Own {
+    date: bool,
+    server: bool,
+}
+
+impl Heads {
+    pub(crate) fn new() -> Self {
+        Self {
+            date: Date::new(),
+            checked: LastHead::new(),
+            begun: Vec::new(),
+            own: Own::default(),
+            whole: Vec::new(),
+            last: None,
+        }
+    }
+
+    /// Checks what an application has started with. What comes of it is to be kept ([`keep`](Self::keep)) if the response
+    /// is not finished before another one begins.
+    #[inline]
+    pub(crate) fn begin(
+        &mut self,
+        calls: &mut Calls,
+        status: &Status,
+        headers: &[(&str, &str)],
+        exc_info: Option<Error>,
+    ) -> Result<Begun, Error> {
+        let head = calls.start_after(&mut self.checked, status, headers, exc_info)?;
+        if !head.is_repeated() {
+            self.begun.clear();
+            response::begin(&mut self.begun, &head);
+            (self.own, self.last) = (Own { date: head.has_date(), server: head.has_server() }, None);
+        }
+        Ok(Begun { declared: head.content_length(), lines: None })
+    }
+
+    /// Lets a response wait that has begun last: from now on it has its lines itself.
+    pub(crate) fn keep(&self, begun: &mut Begun) {
+        begun.lines.get_or_insert_with(|| Box::new((self.begun.clone(), self.own)));
+    }
+
+    /// Writes the whole head of a response that [has begun](Self::begin) last, or was [kept](Self::keep).
+    #[inline]
+    pub(crate) fn write(&mut self, out: &mut Vec<u8>, begun: &Begun, end: End, second: u64, server: Option<&str>) {
+        if let Some(lines) = &begun.lines {
+            let (lines, own) = &**lines;
+            out.extend_from_slice(lines);
+            self.end(out, *own, end, second, server);
+            return;
+        }
+        if self.last != Some((end, second)) {
+            let mut whole = std::mem::take(&mut self.whole);
+            whole.clear();
+            whole.extend_from_slice(&self.begun);
+            self.end(&mut whole, self.own, end, second, server);
+            (self.whole, self.last) = (whole, Some((end, second)));
+        }
+        out.extend_from_slice(&self.whole);
+    }
+
+    fn end(&mut self, out: &mut Vec<u8>, own: Own, end: End, second: u64, server: Option<&str>) {
+        let mut lines = String::new();
+        let lines = if own.date || own.server {
+            if let Some(server) = server.filter(|_| !own.server) {
+                lines.extend(["Server: ", server, "\r\n"]);
+            }
+            if !own.date {
+                lines.extend(["Date: ", self.date.at(second), "\r\n"]);
+            }
+            &lines
+        } else {
+            self.date.lines(second, server)
+        };
+        response::end(out, end, lines);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_spec::Version;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::h1::response::{Delimiter, Facts};
+
+    proptest! {
+        /// Whatever was written before, and however long a response waits, its head is its own.
+        #[test]
+        fn heads_are_written_as_if_for_the_first_time(
+            steps in proptest::collection::vec((
+                prop_oneof![Just(("X", "a")), Just(("X", "b")), Just(("Date", "a")), Just(("Server", "a"))],
+                any::<bool>(), 0u64..2, 0u64..2, any::<bool>(),
+            ), 1..20),
+        ) {
+            let mut heads = Heads::new();
+            let mut waiting = Vec::new();
+            for (header, large, length, second, waits) in steps {
+                let value = header.1.repeat(if large { 5000 } else { 1 });
+                let headers = [(header.0, value.as_str())];
+                let facts = Facts { head_only: false, version: Version::Http11, code: 200 };
+                let end = End { facts, length: Some(length), delimiter: Delimiter::Length, keep_alive: true };
+                let mut fresh = Heads::new();
+                let begun = fresh.begin(&mut Calls::new(), &Status::OK, &headers, None).unwrap();
+                let mut expected = Vec::new();
+                fresh.write(&mut expected, &begun, end, second, Some("s"));
+
+                let mut begun = heads.begin(&mut Calls::new(), &Status::OK, &headers, None).unwrap();
+                if waits {
+                    heads.keep(&mut begun);
+                    waiting.push((begun, end, second, expected));
+                } else {
+                    let mut out = Vec::new();
+                    heads.write(&mut out, &begun, end, second, Some("s"));
+                    prop_assert_eq!(String::from_utf8(out), String::from_utf8(expected));
+                }
+            }
+            for (begun, end, second, expected) in waiting {
+                let mut out = Vec::new();
+                heads.write(&mut out, &begun, end, second, Some("s"));
+                prop_assert_eq!(String::from_utf8(out), String::from_utf8(expected));
+            }
+        }
+    }
+}
