@@ -46,6 +46,8 @@ pub struct Made {
     pub app: Arc<dyn Application>,
     /// Lines to be printed once it is served: where its data is, how to log in.
     pub notes: Vec<String>,
+    /// What ends those of its responses that would never end by themselves, called when the server begins to stop.
+    pub on_stop: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Made {
@@ -55,13 +57,20 @@ impl Made {
     /// assert!(apps::Made::new(hello::forms()).notes.is_empty());
     /// ```
     pub fn new(app: impl Application + 'static) -> Self {
-        Self { app: Arc::new(app), notes: Vec::new() }
+        Self { app: Arc::new(app), notes: Vec::new(), on_stop: None }
     }
 
     /// Adds a line for the user.
     #[must_use]
     pub fn note(mut self, line: impl Into<String>) -> Self {
         self.notes.push(line.into());
+        self
+    }
+
+    /// With what is to be called when the server begins to stop, so that it need not wait for streams without an end.
+    #[must_use]
+    pub fn on_stop(mut self, stop: impl FnOnce() + Send + 'static) -> Self {
+        self.on_stop = Some(Box::new(stop));
         self
     }
 }

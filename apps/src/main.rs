@@ -50,8 +50,18 @@ fn serve(settings: &Settings) -> Result<ExitCode, String> {
     })?;
     let mount = settings.mount.as_deref().unwrap_or_default();
     let made = (app.make)(&settings.given)?;
-    let bound = (server.bind)(settings).map_err(|error| error.to_string())?;
-    let cut = signals::watch(bound.shutdown, bound.stop).map_err(|error| format!("cannot watch signals: {error}"))?;
+    let bound = (server.bind)(settings).map_err(|error| {
+        // What is told only once, such as a new password, is told now or never.
+        made.notes.iter().for_each(|note| say(note));
+        error.to_string()
+    })?;
+    let (shutdown, on_stop) = (bound.shutdown, made.on_stop);
+    let finish = move || {
+        // In this order: whoever's stream ends may come back at once, and is not let in any more.
+        shutdown();
+        on_stop.into_iter().for_each(|stop| stop());
+    };
+    let cut = signals::watch(finish, bound.stop).map_err(|error| format!("cannot watch signals: {error}"))?;
     say(&format!("{} on {}", app.name, place(server, &bound.address, mount)));
     made.notes.iter().for_each(|note| say(note));
     let mut application = made.app;

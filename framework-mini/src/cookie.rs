@@ -12,7 +12,8 @@ pub(crate) const MAX_COOKIE: usize = 4093;
 /// A cookie to be set.
 ///
 /// Defaults: for this session, `HttpOnly`, `SameSite=Lax`, `Secure` if the request came by https, and for the paths
-/// where the application is mounted.
+/// where the application is mounted. A name that begins with `__Host-` or `__Secure-` makes browsers insist on attributes;
+/// those are set, and a cookie that asks for others is an error, since browsers would drop it without a word.
 ///
 /// ```
 /// use framework_mini::{Cookie, IntoResponse, SameSite};
@@ -68,6 +69,8 @@ pub enum CookieError {
         /// The octets.
         size: usize,
     },
+    /// A name that begins with `__Host-` stands for the path `/` and no domain, and this cookie has others.
+    Prefix(String),
 }
 
 impl fmt::Display for CookieError {
@@ -77,6 +80,9 @@ impl fmt::Display for CookieError {
             Self::Value { name, character } => write!(f, "the cookie `{name}` has the character {character:?}"),
             Self::TooLarge { name, size } => {
                 write!(f, "the cookie `{name}` has {size} octets; browsers keep no more than {MAX_COOKIE}")
+            }
+            Self::Prefix(name) => {
+                write!(f, "the cookie `{name}` has a domain or another path than `/`; browsers drop it")
             }
         }
     }
@@ -164,7 +170,13 @@ impl Cookie {
         }
         let bad =
             |text: &str| text.chars().find(|&c| !matches!(c, '!' | '#'..='+' | '-'..=':' | '<'..='[' | ']'..='~'));
-        let path = self.path.as_deref().unwrap_or(if mount.is_empty() { "/" } else { mount });
+        // Browsers look at the prefixes in any letter case (RFC 6265bis section 5.4).
+        let prefixed = |prefix: &str| self.name.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
+        let (for_host, for_secure) = (prefixed("__Host-"), prefixed("__Secure-"));
+        let path = self.path.as_deref().unwrap_or(if mount.is_empty() || for_host { "/" } else { mount });
+        if for_host && (path != "/" || self.domain.is_some()) {
+            return Err(CookieError::Prefix(self.name.clone()));
+        }
         // A path may have a comma, but what ends an attribute is the same.
         let path_bad = path.chars().find(|&c| !matches!(c, '!'..=':' | '<'..='~'));
         if let Some(character) = bad(&self.value).or(path_bad).or_else(|| bad(self.domain.as_deref()?)) {
@@ -190,7 +202,7 @@ impl Cookie {
         if self.http_only {
             header.push_str("; HttpOnly");
         }
-        if self.secure.unwrap_or(https) || self.same_site == SameSite::None {
+        if self.secure.unwrap_or(https) || self.same_site == SameSite::None || for_host || for_secure {
             header.push_str("; Secure");
         }
         Ok(header)
@@ -201,6 +213,15 @@ impl Cookie {
 ///
 /// Pairs that are not `name=value` with a token as name are passed over, so that `=__Host-id=1` is nobody's cookie.
 /// Names and values are taken as they stand; nothing is decoded.
+///
+/// ```
+/// use framework_mini::{App, Cookies};
+///
+/// let site = App::new(())
+///     .get("/", |cookies: Cookies| format!("in {} colours", cookies.get("theme").unwrap_or("light")))
+///     .build()
+///     .unwrap();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cookies(Vec<(String, String)>);
 
@@ -279,6 +300,14 @@ mod tests {
             header(Cookie::remove("a"), "", Scheme::Http).unwrap(),
             "a=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly"
         );
+        for (name, path) in [("__Host-a", "/"), ("__host-a", "/"), ("__Secure-a", "/x")] {
+            let expected = format!("{name}=1; Path={path}; SameSite=Lax; HttpOnly; Secure");
+            assert_eq!(header(Cookie::new(name, "1"), "/x", Scheme::Http).unwrap(), expected);
+        }
+        let host = Cookie::new("__Host-a", "1");
+        for bad in [host.clone().path("/x"), host.domain("example.com")] {
+            assert_eq!(header(bad, "", Scheme::Https), Err(CookieError::Prefix("__Host-a".into())));
+        }
         for bad in ["a b", "a;b", "a,b", "a\"b", "a\\b", "a\r\nb", "é"] {
             let refused = header(Cookie::new("a", bad), "", Scheme::Http);
             assert!(matches!(refused, Err(CookieError::Value { .. })), "{bad:?}");

@@ -2,12 +2,18 @@
 
 use std::fmt::Write as _;
 
-use gateway_spec::Environ;
+use gateway_spec::{Environ, Status};
 
 use crate::html::escape;
 use crate::middleware::{RequestId, printable};
 use crate::negotiate::prefers;
+use crate::router::{Found, Method, Pattern, Router};
 use crate::{Error, Html, IntoResponse, Request, Response};
+
+/// How the page looks, light and dark. Where a policy forbids styles, it looks plain.
+const STYLE: &str = ":root{color-scheme:light dark}\
+    body{font:1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:18vh auto 2rem;padding:0 1.25rem}\
+    h1{font-size:1.5rem;line-height:1.25;margin:0 0 .5rem}p{margin:0;opacity:.8}";
 
 /// The page as HTML, problem details (RFC 9457) or text, as the client likes it. It says nothing of what is behind.
 pub(crate) fn plain(environ: &Environ<'_>, error: &Error) -> Response {
@@ -15,7 +21,9 @@ pub(crate) fn plain(environ: &Environ<'_>, error: &Error) -> Response {
     let types = ["text/plain", "text/html", "application/problem+json", "application/json"];
     let response = match prefers(environ, &types) {
         Some("text/html") => Html(format!(
-            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>{status}</title>\n<h1>{status}</h1>\n<p>{}</p>\n</html>\n",
+            "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{status}</title>\n\
+             <style>{STYLE}</style>\n<h1>{status}</h1>\n<p>{}</p>\n</html>\n",
             escape(error.message())
         ))
         .into_response(),
@@ -33,14 +41,17 @@ pub(crate) fn plain(environ: &Environ<'_>, error: &Error) -> Response {
     with_head_of(response, error).with_vary("Accept")
 }
 
-fn with_head_of(response: Response, error: &Error) -> Response {
+pub(crate) fn with_head_of(response: Response, error: &Error) -> Response {
     let response = response.with_status(error.status().clone());
     error.headers().fold(response, |response, (name, value)| response.with_header(name, value.to_owned()))
 }
 
 /// Writes an error that is ours, or has something behind it, to the errors stream: one line.
+///
+/// A method that nobody knows (501) is not ours, and clients could fill the log with them.
 pub(crate) fn log(environ: &Environ<'_>, error: &Error) {
-    if error.status().code() < 500 && error.source().is_none() {
+    let ours = error.status().code() >= 500 && *error.status() != Status::NOT_IMPLEMENTED;
+    if !ours && error.source().is_none() {
         return;
     }
     let id = environ.extensions().get().map(|RequestId(id)| format!("[{id}] ")).unwrap_or_default();
@@ -57,8 +68,9 @@ pub(crate) fn may_debug<S>(request: &Request<S>) -> bool {
     let environ = request.environ();
     let local_peer = environ.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
     let local_remote = environ.remote_addr().parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    let forwarded =
-        ["forwarded", "x-forwarded-for", "x-real-ip", "via"].iter().any(|name| environ.header(name).is_some());
+    let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via"]
+        .iter()
+        .any(|name| environ.header(name).is_some());
     let host = environ.host();
     let name = match host.strip_prefix('[') {
         Some(v6) => v6.split(']').next().unwrap_or_default(),
@@ -90,13 +102,15 @@ pub(crate) fn debug<S>(request: &Request<S>, error: &Error) -> Response {
         page.push_str("</ol>\n");
     }
     page.push_str("<h2>Routes</h2>\n<table>\n");
+    let path = environ.raw_path_info();
     for route in &request.site.routes {
         let chosen = request.route.is_some_and(|chosen| std::ptr::eq(chosen, route));
         let (open, close) = if chosen { ("<b>", "</b>") } else { ("", "") };
         let pattern = escape(route.pattern.as_str());
+        let note = if chosen { "this one" } else { nearly(&route.pattern, &path) };
         let _ = writeln!(
             page,
-            "<tr><td>{open}{}{close}</td><td>{open}{pattern}{close}</td><td>{}:{}</td></tr>",
+            "<tr><td>{open}{}{close}</td><td>{open}{pattern}{close}</td><td>{}:{}</td><td>{note}</td></tr>",
             escape(&route.method.to_string()),
             escape(route.place.file()),
             route.place.line()
@@ -115,6 +129,19 @@ pub(crate) fn debug<S>(request: &Request<S>, error: &Error) -> Response {
         "</table>\n<p>This page is shown to this machine only, because <code>App::debug</code> is on.</p>\n</html>\n",
     );
     with_head_of(Html(page).into_response(), error).with_header("Cache-Control", "no-store")
+}
+
+/// How nearly a pattern matches a path, for those who wonder why it did not.
+fn nearly(pattern: &Pattern, path: &str) -> &'static str {
+    let mut one = Router::new();
+    let _ = one.insert(Method::Any, pattern, ());
+    let matches = |path: &str| matches!(one.find("", path), Found::Route { .. });
+    let other = path.strip_suffix('/').map_or_else(|| format!("{path}/"), str::to_owned);
+    match () {
+        () if matches(path) => "matches too: another method, or less closely",
+        () if matches(&other) => "matches but for the slash at the end",
+        () => "",
+    }
 }
 
 /// A JSON string.

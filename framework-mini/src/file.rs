@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
+use std::fmt;
 use std::fs;
 use std::hash::BuildHasher;
 use std::io;
@@ -36,11 +37,23 @@ use crate::{Conditions, ETag, Error, IntoResponse, Response, Validators, media_t
 #[derive(Debug)]
 pub struct File {
     file: fs::File,
-    path: PathBuf,
     metadata: fs::Metadata,
-    content_type: Option<String>,
+    /// Where it was opened; not known of a file that came open.
+    path: Option<PathBuf>,
+    content_type: String,
     disposition: Option<String>,
-    precompressed: bool,
+    siblings: Option<Siblings>,
+}
+
+/// Opens the sibling of a file whose name has this extension in addition.
+struct Siblings(Open);
+
+type Open = Box<dyn Fn(&str) -> Option<fs::File> + Send>;
+
+impl fmt::Debug for Siblings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Siblings")
+    }
 }
 
 impl File {
@@ -51,9 +64,21 @@ impl File {
     /// not even opened. 500 for what the system says otherwise.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let (file, metadata) = open_plain(path)?;
-        let path = path.to_owned();
-        Ok(Self { file, path, metadata, content_type: None, disposition: None, precompressed: false })
+        Ok(Self { path: Some(path.to_owned()), ..Self::opened(open_plain(path)?, path_name(path))? })
+    }
+
+    /// A file that is open already, with the media type that goes with this name.
+    ///
+    /// # Errors
+    /// 404 if it is no plain file; 500 for what the system says.
+    pub fn opened(file: fs::File, name: &str) -> Result<Self, Error> {
+        // Of the file that is open, not of what has the name now (H1-VAL-02).
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(Error::not_found());
+        }
+        let content_type = media_type::of_name(name).to_owned();
+        Ok(Self { file, metadata, path: None, content_type, disposition: None, siblings: None })
     }
 
     /// A file below a folder, by a path that a client chose.
@@ -84,7 +109,7 @@ impl File {
     /// With this media type, in place of the one that goes with the name.
     #[must_use]
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
-        self.content_type = Some(content_type.into());
+        self.content_type = content_type.into();
         self
     }
 
@@ -107,22 +132,37 @@ impl File {
 
     /// If there is a sibling `name.br` or `name.gz` that is not older, it may be sent in place of the file, as the client
     /// likes it. `Vary` says so in any case.
+    ///
+    /// The siblings of a file that came open are not known: see [`siblings`](Self::siblings).
     #[must_use]
-    pub const fn precompressed(mut self) -> Self {
-        self.precompressed = true;
+    pub fn precompressed(mut self) -> Self {
+        let path = self.path.take();
+        self.siblings(move |extension| {
+            let mut sibling = path.clone()?.into_os_string();
+            sibling.push(".");
+            sibling.push(extension);
+            open_plain(Path::new(&sibling)).ok()
+        })
+    }
+
+    /// As [`precompressed`](Self::precompressed), with siblings that `open` opens: it is given `br` or `gz`, and gives
+    /// the file, if there is one, whose name has that extension in addition.
+    #[must_use]
+    pub fn siblings(mut self, open: impl Fn(&str) -> Option<fs::File> + Send + 'static) -> Self {
+        self.siblings = Some(Siblings(Box::new(open)));
         self
     }
 
     /// The sibling that the client would like, opened.
     fn sibling(&self, context: &Context<'_, '_>) -> Option<(&'static str, fs::File, fs::Metadata)> {
+        let Siblings(open) = self.siblings.as_ref()?;
+        context.environ.header("accept-encoding")?; // and nothing need be opened
         let candidates = [("br", "br"), ("gzip", "gz")].into_iter().filter_map(|(coding, extension)| {
-            let mut path = self.path.clone().into_os_string();
-            path.push(".");
-            path.push(extension);
-            let (file, metadata) = open_plain(Path::new(&path)).ok()?;
+            let file = open(extension)?;
+            let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
             (metadata.modified().ok()? >= self.metadata.modified().ok()?).then_some((coding, file, metadata))
         });
-        let candidates: Vec<_> = if self.precompressed { candidates.collect() } else { Vec::new() };
+        let candidates: Vec<_> = candidates.collect();
         let codings: Vec<&'static str> = candidates.iter().map(|(coding, ..)| *coding).collect();
         let chosen = coding(context.environ, &codings)?;
         candidates.into_iter().find(|(coding, ..)| *coding == chosen)
@@ -131,7 +171,8 @@ impl File {
     fn finish(self, mut response: Response, context: &Context<'_, '_>) -> Result<Response, Error> {
         let now = SystemTime::now();
         let sibling = self.sibling(context);
-        let content_type = self.content_type.unwrap_or_else(|| media_type::of_name(path_name(&self.path)).to_owned());
+        let varies = self.siblings.is_some();
+        let content_type = self.content_type;
         let (coding, file, metadata) = match sibling {
             Some((coding, file, metadata)) => (Some(coding), file, metadata),
             None => (None, self.file, self.metadata),
@@ -141,7 +182,7 @@ impl File {
         if let Some(own) = response.header("ETag").and_then(ETag::parse) {
             validators.etag = Some(own);
         }
-        if self.precompressed {
+        if varies {
             response = response.with_vary("Accept-Encoding");
         }
         if let Some(etag) = &validators.etag {
@@ -220,14 +261,11 @@ impl IntoResponse for File {
 }
 
 /// Opens a plain file. Others are told by their metadata before they are opened: opening a FIFO would wait for a writer.
-fn open_plain(path: &Path) -> Result<(fs::File, fs::Metadata), Error> {
+fn open_plain(path: &Path) -> Result<fs::File, Error> {
     if !fs::metadata(path).map_err(absent)?.is_file() {
         return Err(Error::not_found());
     }
-    let file = fs::File::open(path).map_err(absent)?;
-    // Of the file that is open, not of what has the name now (H1-VAL-02).
-    let metadata = file.metadata()?;
-    if metadata.is_file() { Ok((file, metadata)) } else { Err(Error::not_found()) }
+    fs::File::open(path).map_err(absent)
 }
 
 fn absent(error: io::Error) -> Error {

@@ -59,8 +59,10 @@
     allow(rustdoc::broken_intra_doc_links, reason = "the documentation is that of the default features")
 )]
 
+mod answer;
 mod app;
 mod build_errors;
+mod channel;
 mod context;
 mod cookie;
 mod error;
@@ -93,6 +95,7 @@ mod validator;
 
 pub use app::App;
 pub use build_errors::BuildErrors;
+pub use channel::{Events, SendError, Sender, channel};
 pub use context::{Url, Urls};
 pub use cookie::{Cookie, CookieError, Cookies, SameSite};
 pub use error::Error;
@@ -108,7 +111,7 @@ pub use media_type::of_name as media_type;
 #[cfg(feature = "sessions")]
 pub use middleware::Session;
 #[cfg(feature = "multipart")]
-pub use multipart::{Multipart, Part};
+pub use multipart::{Multipart, Part, safe_file_name};
 pub use negotiate::prefers;
 pub use pool::{Pool, Pooled};
 pub use redirect::Redirect;

@@ -260,5 +260,7 @@ mod tests {
     fn long_headers_are_linear() {
         let accept = "text/html;q=0.1,".repeat(1 << 16);
         assert_eq!(best(&accept, &["application/json"]), None);
+        let request = TestRequest::get("/").header("Accept-Encoding", "gzip;q=0.1,".repeat(1 << 16));
+        assert_eq!(request.with(|environ| coding(environ, &["br", "gzip"])), Some("gzip"));
     }
 }

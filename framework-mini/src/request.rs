@@ -163,7 +163,7 @@ impl<'r, S> Request<'_, 'r, S> {
             let message = format!("The request body is larger than the {limit} bytes allowed (stream_limit).");
             return Err(Error::new(Status::CONTENT_TOO_LARGE, message));
         }
-        Ok(BodyReader { input: self.context.environ.take_input(), left: limit })
+        Ok(BodyReader { input: self.context.environ.take_input(), left: limit, failed: None })
     }
 
     fn body_limit(&self) -> u64 {
@@ -197,24 +197,36 @@ impl<'r, S> Request<'_, 'r, S> {
 pub struct BodyReader {
     input: Input,
     left: u64,
+    /// What went wrong; nothing is read after it.
+    failed: Option<io::ErrorKind>,
 }
 
 impl BodyReader {
     /// Passes a result of reading on; nothing after an error, and nothing over the limit.
-    fn check(left: u64, result: io::Result<usize>) -> io::Result<usize> {
-        let tag = |kind| io::Error::new(kind, InputFailed(kind));
+    fn check(&mut self, result: io::Result<usize>) -> io::Result<usize> {
         match result {
-            Ok(read) if read as u64 > left => Err(tag(io::ErrorKind::FileTooLarge)),
+            Ok(read) if read as u64 > self.left => Err(self.fail(io::ErrorKind::FileTooLarge)),
             Ok(read) => Ok(read),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => Err(tag(error.kind())),
+            Err(error) => Err(self.fail(error.kind())),
         }
+    }
+
+    fn fail(&mut self, kind: io::ErrorKind) -> io::Error {
+        self.failed = Some(kind);
+        io::Error::new(kind, InputFailed(kind))
+    }
+
+    fn not_failed(&mut self) -> io::Result<()> {
+        self.failed.map_or(Ok(()), |kind| Err(self.fail(kind)))
     }
 }
 
 impl Read for BodyReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = Self::check(self.left, self.input.read(buffer))?;
+        self.not_failed()?;
+        let read = self.input.read(buffer);
+        let read = self.check(read)?;
         self.left -= read as u64;
         Ok(read)
     }
@@ -222,8 +234,9 @@ impl Read for BodyReader {
 
 impl BufRead for BodyReader {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.not_failed()?;
         let available = self.input.fill_buf().map(<[u8]>::len);
-        Self::check(self.left, available)?;
+        self.check(available)?;
         self.input.fill_buf()
     }
 

@@ -171,21 +171,62 @@ impl Response {
             // `Site` has resolved the others.
             Content::Deferred(_) | Content::Error(_) => return Err("a response that cannot be sent".into()),
         };
-        let mut headers: Vec<(&str, &str)> = self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         if self.status.forbids_content() {
             body = Body::empty();
         }
-        let length = body.len().map(|length| length.to_string());
-        let has_length = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
-        if let Some(length) = &length
-            && !has_length
-            && !self.status.forbids_content()
-        {
-            headers.push(("Content-Length", length));
-        }
-        start_response.start(self.status, &headers)?;
+        let mut digits = [0; 20];
+        let has_length = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        let length = match body.len() {
+            Some(length) if !has_length && !self.status.forbids_content() => Some(decimal(length, &mut digits)),
+            _ => None,
+        };
+        let headers = self.headers.iter().map(|(name, value)| (&**name, &**value));
+        let headers = headers.chain(length.map(|length| ("Content-Length", length)));
+        as_pairs(headers, |headers| start_response.start(self.status, headers).map(drop))?;
         // The head is that of the GET; the body is dropped unread (GW-RACK-31).
         Ok(if context.environ.method() == "HEAD" { Body::empty() } else { body })
+    }
+}
+
+/// How many headers are handed over without a place of their own.
+const FEW: usize = 16;
+
+/// Hands headers over as the slice of pairs that the contract wants, without allocating if they are few.
+pub(crate) fn as_pairs<'h, T>(
+    headers: impl Iterator<Item = (&'h str, &'h str)>,
+    start: impl FnOnce(&[(&str, &str)]) -> T,
+) -> T {
+    let mut few = [("", ""); FEW];
+    let mut many = Vec::new();
+    let mut count = 0;
+    for header in headers {
+        match few.get_mut(count) {
+            Some(place) if many.is_empty() => {
+                *place = header;
+                count += 1;
+            }
+            _ => {
+                if many.is_empty() {
+                    many.extend_from_slice(&few);
+                }
+                many.push(header);
+            }
+        }
+    }
+    start(if many.is_empty() { &few[..count] } else { &many })
+}
+
+/// A number in decimal digits, written to the end of a buffer that is long enough for any.
+fn decimal(mut number: u64, buffer: &mut [u8; 20]) -> &str {
+    let mut start = buffer.len();
+    loop {
+        start -= 1;
+        // A digit, so it fits.
+        buffer[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return str::from_utf8(&buffer[start..]).unwrap_or_default();
+        }
     }
 }
 
@@ -197,14 +238,24 @@ impl fmt::Debug for Response {
 
 /// HTML, as `text/html`. Nothing is escaped here: escape what comes from elsewhere, with [`escape`](crate::escape) or
 /// by templates.
+///
+/// ```
+/// use framework_mini::{App, Html, Path, escape};
+///
+/// let greet = |Path(name): Path<String>| Html(format!("<h1>Hello, {}!</h1>", escape(&name)));
+/// let site = App::new(()).get("/{name}", greet).build().unwrap();
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Html<T>(pub T);
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
-fn of_type(content_type: &'static str, body: impl Into<Body>) -> Response {
-    Response::new(body).with_header("Content-Type", content_type)
+/// A body of a media type of ours, which needs no check.
+pub(crate) fn of_type(content_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body);
+    response.headers.push(("Content-Type".into(), content_type.into()));
+    response
 }
 
 macro_rules! into_response {
@@ -310,5 +361,26 @@ where
 {
     fn into_response(self) -> Response {
         (self.1, self.2).into_response().with_status(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        for number in [0, 1, 9, 10, 99, 100, 1_234_567_890, u64::MAX] {
+            assert_eq!(decimal(number, &mut [0; 20]), number.to_string());
+        }
+    }
+
+    #[test]
+    fn pairs_few_and_many() {
+        let names: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+        for count in [0, 1, 15, 16, 17, 18, 40] {
+            let expected: Vec<(&str, &str)> = names[..count].iter().map(|name| (name.as_str(), "x")).collect();
+            assert!(as_pairs(expected.iter().copied(), |pairs| pairs == expected), "{count}");
+        }
     }
 }

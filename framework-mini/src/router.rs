@@ -128,7 +128,8 @@ impl<T> Router<T> {
             None if path.is_empty() => None, // below a mount
             None => return Found::NotFound,  // `*`
         };
-        let mut search = Search { method, captured: Vec::new(), others: Vec::new() };
+        let plain = !path.as_bytes().contains(&b'%');
+        let mut search = Search { method, plain, captured: Vec::new(), others: Vec::new() };
         match search.at(&self.root, left) {
             Some(Hit::Route(value)) => Found::Route { value, captured: search.captured },
             Some(Hit::Mount(value)) => Found::Mount(value),
@@ -183,6 +184,8 @@ enum Hit<'r, T> {
 
 struct Search<'m, 'r, 'p> {
     method: &'m str,
+    /// Whether nothing in the path is encoded.
+    plain: bool,
     captured: Vec<&'p str>,
     /// The methods of patterns that match but for the method.
     others: Vec<&'r str>,
@@ -193,9 +196,13 @@ impl<'r, 'p> Search<'_, 'r, 'p> {
     fn at<T>(&mut self, node: &'r Node<T>, left: Option<&'p str>) -> Option<Hit<'r, T>> {
         let mount = || node.mount.as_ref().map(Hit::Mount);
         let Some(left) = left else { return self.pick(&node.routes).or_else(mount) };
-        let (segment, tail) = left.split_once('/').map_or((left, None), |(segment, tail)| (segment, Some(tail)));
-
-        let octets = percent_decode(segment).unwrap_or(Cow::Borrowed(segment.as_bytes()));
+        // By hand: segments are so short that a search made for long texts takes longer.
+        let (segment, tail) = match left.bytes().position(|b| b == b'/') {
+            Some(end) => (&left[..end], Some(&left[end + 1..])),
+            None => (left, None),
+        };
+        let as_it_is = Cow::Borrowed(segment.as_bytes());
+        let octets = if self.plain { as_it_is } else { percent_decode(segment).unwrap_or(as_it_is) };
         if let Ok(index) = node.literals.binary_search_by(|(text, _)| text.as_bytes().cmp(&octets))
             && let Some(hit) = self.at(&node.literals[index].1, tail)
         {

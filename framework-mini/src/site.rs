@@ -166,7 +166,7 @@ impl<S: Send + Sync + 'static> Site<S> {
     }
 }
 
-fn finish(response: Response, context: &mut Context<'_, '_>) -> Response {
+pub(crate) fn finish(response: Response, context: &mut Context<'_, '_>) -> Response {
     let Content::Deferred(finish) = response.content else { return response };
     let rest = Response { content: Content::Body(Body::empty()), ..response };
     guarded(|| finish(rest, context))

@@ -4,8 +4,9 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use gateway_spec::{Body, Bytes};
+use gateway_spec::{Blocks, Body, Bytes};
 
+use crate::response::of_type;
 use crate::{IntoResponse, Response};
 
 /// Blocks of an iterator, sent one by one. It is dropped at the end or when the client has gone.
@@ -28,15 +29,14 @@ where
     I::IntoIter: Send + 'static,
 {
     fn into_response(self) -> Response {
-        Response::new(Body::blocks(self.0)).with_header("Content-Type", "application/octet-stream")
+        of_type("application/octet-stream", Body::blocks(self.0))
     }
 }
 
 /// Server-sent events of an iterator, each sent as soon as it is there.
 ///
 /// The iterator may wait for its next event; the thread that asks waits with it. One that has nothing yet and does not
-/// want to wait gives an [`Event::default`], which sends nothing and lets the server see to others. For a wake-up at the
-/// right moment write a [`Blocks`](gateway_spec::Blocks) of your own that yields `event.to_string()`.
+/// want to wait gives an [`Event::default`], which sends nothing and lets the server see to others.
 ///
 /// ```
 /// use framework_mini::{Event, Sse};
@@ -45,6 +45,10 @@ where
 ///     Sse((0..10).rev().map(|n| Event::data(n.to_string()).id(n.to_string())))
 /// }
 /// ```
+///
+/// Many quiet listeners are another matter: a thread for each is much, and so is asking each of them again and again. For
+/// those there is [`channel`](crate::channel()): it wakes the server when there is something. [`Sse::from_blocks`] takes a
+/// [`Blocks`] of your own.
 #[derive(Clone, Debug)]
 pub struct Sse<I>(pub I);
 
@@ -54,16 +58,32 @@ where
     I::IntoIter: Send + 'static,
 {
     fn into_response(self) -> Response {
-        let events = self.0.into_iter().map(|event| event.to_string());
-        Response::new(Body::blocks(events))
-            .with_header("Content-Type", "text/event-stream")
-            .with_header("Cache-Control", "no-store")
-            // For proxies that would otherwise wait until a buffer is full.
-            .with_header("X-Accel-Buffering", "no")
+        sse(Body::blocks(self.0.into_iter().map(|event| event.to_string())))
     }
 }
 
+impl Sse<()> {
+    /// The response of a body that yields events as text, each as [`Event`]'s `to_string` writes it, and an empty block for
+    /// *nothing yet*.
+    pub fn from_blocks(blocks: impl Blocks + 'static) -> Response {
+        sse(Body::from_blocks(blocks))
+    }
+}
+
+fn sse(body: Body) -> Response {
+    of_type("text/event-stream", body)
+        .with_header("Cache-Control", "no-store")
+        // For proxies that would otherwise wait until a buffer is full.
+        .with_header("X-Accel-Buffering", "no")
+}
+
 /// A server-sent event. The default is none at all: an empty block.
+///
+/// ```
+/// use framework_mini::Event;
+///
+/// assert_eq!(Event::data("two\nlines").name("say").to_string(), "event: say\ndata: two\ndata: lines\n\n");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     comment: Option<String>,

@@ -88,6 +88,10 @@ fn site() -> Site<&'static str> {
             body.read_to_end(&mut rest)?;
             Ok(format!("{first:?} {}", rest.len()))
         })
+        .post("/stubborn", |mut body: BodyReader| {
+            let reads: Vec<bool> = (0..5).map(|_| body.read(&mut [0; 60]).is_ok()).collect();
+            format!("{reads:?} {}", body.fill_buf().is_ok())
+        })
         .get("/user", |User(name): User| name)
         .get("/maybe", |user: Result<User, Error>| user.map_or_else(|_| "nobody".to_owned(), |User(name)| name))
         .get("/item/{id}/{n}", |Item(id): Item, Path(n): Path<i8>| format!("{id} {n}"))
@@ -163,6 +167,9 @@ fn bodies() {
             );
         }
     }
+    // Nothing is read after the limit was passed once.
+    let stubborn = TestRequest::post("/stubborn", text, "x".repeat(130)).chunked().send(&site());
+    assert_eq!(stubborn.text(), "[true, false, false, false, false] false");
     let response = TestRequest::post("/string", text, b"\xff".as_slice()).send(&site());
     assert_eq!((response.code(), response.errors.contains("invalid utf-8")), (400, true));
 }
@@ -208,5 +215,55 @@ fn responses() {
         assert_eq!(response.code(), 500, "{target}");
         assert!(response.errors.contains(rule), "{target}: {}", response.errors);
         assert!(response.header("Set-Cookie").is_none());
+    }
+}
+
+/// F06: a form of as many fields as fit is refused before work is spent on them, by default too.
+#[test]
+fn a_form_of_a_million_fields() {
+    let site = App::new(())
+        .post("/typed", |Form(map): Form<BTreeMap<String, String>>| map.len().to_string())
+        .post("/fields", |fields: Fields| fields.iter().count().to_string())
+        .build()
+        .unwrap();
+    for target in ["/typed", "/fields"] {
+        let response = TestRequest::form(target, &"a&".repeat(500_000)).send(&site);
+        assert_eq!(response.code(), 413, "{}", response.text());
+        assert!(response.text().contains("the 1000 fields allowed (field_limit)"), "{}", response.text());
+        // One field with a name of a megabyte, and escapes that are none.
+        let name = format!("{}=1&%zz=%&%=%4", "k".repeat(1_000_000));
+        let response = TestRequest::form(target, &name).send(&site);
+        assert_eq!((response.code(), response.text().as_str()), (200, "3"));
+    }
+}
+
+/// A request that is refused is refused before its body is read: then a server sends no 100 (Continue) for it.
+#[test]
+fn refusals_read_nothing() {
+    struct Untouched;
+    impl Read for Untouched {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            panic!("the body is read")
+        }
+    }
+    let site = site();
+    let asks = |environ: &mut gateway_spec::Environ<'_>, start: &mut dyn gateway_spec::StartResponse| {
+        environ.set_input(gateway_spec::Input::from_reader(Untouched));
+        gateway_spec::Application::call(&site, environ, start)
+    };
+    let (form, long) = ("application/x-www-form-urlencoded", "x".repeat(2 << 20));
+    for (request, code) in [
+        (TestRequest::post("/form", form, long.as_str()), 413),
+        (TestRequest::post("/lines", form, long.as_str()), 413),
+        (TestRequest::post("/vec", "text/plain", "0123456789a"), 413),
+        (TestRequest::post("/form", "text/plain", "q=1"), 415),
+        (TestRequest::post("/json", "text/plain", "{}"), 415),
+        (TestRequest::post("/nowhere", form, "q=1"), 404),
+        (TestRequest::post("/six/x/b?q=s", form, "q=1"), 404),
+        (TestRequest::post("/six/1/b?p=s", form, "q=1"), 400),
+        (TestRequest::post("/query", form, "q=1"), 405),
+    ] {
+        let what = request.target.clone();
+        assert_eq!(request.send(&asks).code(), code, "{what}");
     }
 }

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use framework_mini::{App, Error, Event, File, IntoResponse, Path, Site, Sse, Status, Stream};
+use framework_mini::{App, Error, Event, File, Html, IntoResponse, Path, Site, Sse, Status, Stream};
+use gateway_spec::{Environ, StartResponse};
 use testing::{TestRequest, TestResponse};
 
 /// A folder of its own for a test, gone with it.
@@ -171,6 +172,46 @@ fn siblings() {
     assert_ne!(get("gzip").header("ETag"), get("br").header("ETag"));
 }
 
+/// Without routes, and of files that came open: an application of one's own has all that a handler's `File` has.
+#[test]
+fn answers_without_routes() {
+    let folder = Folder::new("answers");
+    folder.file("a.txt", "0123456789", 100);
+    folder.file("other.gz", "GZIP", 50);
+    let root = folder.0.clone();
+    let app = gateway_spec::app_fn(move |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| {
+        let root = root.clone();
+        let open = |name: &str| fs::File::open(root.join(name));
+        let response = match environ.path_info() {
+            path if path == "/folder" => File::opened(open("sub")?, "sub").into_response(),
+            path if path == "/broken" => Error::internal("a secret").into_response(),
+            path if path == "/page" => Error::not_found().with_header("Retry-After", "1").into_response(),
+            _ => {
+                let file = File::opened(open("a.txt")?, "named.html");
+                let other = move |extension: &str| fs::File::open(root.join(format!("other.{extension}"))).ok();
+                file.map(|file| file.siblings(other)).into_response().with_header("X-Own", "1")
+            }
+        };
+        response.answer(environ, start_response, |error, _| Html(format!("<p>{}", error.status())).into_response())
+    });
+    let whole = TestRequest::get("/").send(&app);
+    assert_eq!((whole.code(), whole.text().as_str(), whole.header("X-Own")), (200, "0123456789", Some("1")));
+    assert_eq!(whole.header("Content-Type"), Some("text/html; charset=utf-8"));
+    let part = TestRequest::get("/").header("Range", "bytes=2-3").send(&app);
+    assert_eq!((part.code(), part.text().as_str()), (206, "23"));
+    let gzip = TestRequest::get("/").header("Accept-Encoding", "gzip").send(&app);
+    assert_eq!((gzip.text().as_str(), gzip.header("Content-Encoding")), ("GZIP", Some("gzip")));
+    let beyond = TestRequest::get("/").header("Range", "bytes=99-").send(&app);
+    assert_eq!((beyond.code(), beyond.header("Content-Range")), (416, Some("bytes */10")));
+    assert!(beyond.text().starts_with("<p>416"));
+    assert_eq!(TestRequest::get("/folder").send(&app).code(), 404);
+    let page = TestRequest::get("/page").send(&app);
+    assert_eq!((page.code(), page.header("Retry-After")), (404, Some("1")));
+    let broken = TestRequest::get("/broken").send(&app);
+    assert_eq!(broken.code(), 500);
+    assert!(broken.errors.contains("a secret") && !broken.text().contains("secret"), "{}", broken.errors);
+}
+
 #[test]
 fn dates_at_the_edges() {
     let folder = Folder::new("dates");
@@ -292,4 +333,15 @@ fn streams() {
     assert_eq!((sse.blocks.len(), sse.text().as_str()), (2, "data: 1\n\ndata: 2\n\n"));
     assert_eq!(sse.header("Content-Type"), Some("text/event-stream"));
     assert_eq!(TestRequest::get("/text").send(&site).header("Content-Type"), Some("text/csv"));
+    // Of HEAD nothing is asked for; the iterator is dropped all the same.
+    let alive = std::sync::Arc::new(());
+    let held = alive.clone();
+    let endless = move || {
+        let held = held.clone();
+        Stream(std::iter::repeat_with(move || -> &'static str { panic!("asked for {held:?}") }))
+    };
+    let site = App::new(()).get("/", endless).build().unwrap();
+    let before = std::sync::Arc::strong_count(&alive);
+    assert_eq!(TestRequest::new("HEAD", "/").send(&site).code(), 200);
+    assert_eq!(std::sync::Arc::strong_count(&alive), before);
 }

@@ -435,6 +435,15 @@ fn body_limit() {
     let error = post("0123456789a").chunked().try_send(&layer).unwrap_err();
     // Of this kind a server makes 413.
     assert_eq!(error.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::FileTooLarge);
+    // Who reads on after the error gets no more.
+    let stubborn = |environ: &mut Environ<'_>, start: Start<'_>| {
+        let mut buffer = [0; 8];
+        let reads: Vec<bool> = (0..6).map(|_| environ.input().read(&mut buffer).is_ok()).collect();
+        start.start(Status::OK, &[])?;
+        Ok(format!("{reads:?}"))
+    };
+    let response = post(&"x".repeat(17)).chunked().send(&BodyLimit::new(stubborn, 10));
+    assert_eq!(response.text(), "[true, false, false, false, false, false]");
 }
 
 #[test]
@@ -554,5 +563,66 @@ fn method_override() {
         (TestRequest::get("/?_method=DELETE").header("X-HTTP-Method-Override", "PUT"), "GET "),
     ] {
         assert_eq!(request.send(&layer).text(), expected);
+    }
+}
+
+/// A form that does not arrive whole: the application reads what there is and the error, and decides.
+#[test]
+fn method_override_hides_no_error_of_the_input() {
+    struct Cut(&'static [u8]);
+    impl Read for Cut {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                read => Ok(read),
+            }
+        }
+    }
+    let layer = MethodOverride::new(|environ: &mut Environ<'_>, start: Start<'_>| {
+        let mut body = Vec::new();
+        let error = environ.input().read_to_end(&mut body).map_err(|error| error.kind());
+        start.start(Status::OK, &[])?;
+        Ok(format!("{} {} {error:?}", environ.method(), String::from_utf8_lossy(&body)))
+    });
+    let cut = |environ: &mut Environ<'_>, start: Start<'_>| {
+        environ.set_input(gateway_spec::Input::from_reader(Cut(b"_method=PUT&a=")));
+        layer.call(environ, start)
+    };
+    assert_eq!(TestRequest::form("/", "_method=PUT&a=1").send(&cut).text(), "POST _method=PUT&a= Err(UnexpectedEof)");
+}
+
+/// What goes wrong is answered inside the innermost layer, so every layer around sees it.
+#[test]
+fn errors_have_the_headers_of_every_layer() {
+    let site = App::new(())
+        .post("/form", |_: String| "")
+        .body_limit(3)
+        .get("/fails", || -> Result<(), framework_mini::Error> { Ok("x".parse::<u8>().map(drop)?) })
+        .get("/panic", || -> &'static str { panic!("x") })
+        .build()
+        .unwrap();
+    let lines = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&lines);
+    let site = SecurityHeaders::new(Cors::new(ConditionalGet::new(site)).origin("https://app.example"));
+    let site = AccessLog::new(RequestIds::new(site)).to(move |line| sink.lock().unwrap().push_str(line));
+    for (request, code) in [
+        (TestRequest::get("/nowhere"), 404),
+        (TestRequest::get("/form"), 405),
+        (TestRequest::post("/form", "text/plain", "1234"), 413),
+        (TestRequest::post("/form", "text/plain", "1234").chunked(), 413),
+        (TestRequest::new("FROB", "/"), 501),
+        (TestRequest::get("/fails"), 500),
+        (TestRequest::get("/panic"), 500),
+    ] {
+        let what = format!("{} {}", request.method, request.target);
+        let response = request.header("Origin", "https://app.example").header("If-None-Match", "*").send(&site);
+        assert_eq!(response.code(), code, "{what}");
+        assert_eq!(response.header("Access-Control-Allow-Origin"), Some("https://app.example"), "{what}");
+        assert_eq!(response.header("X-Content-Type-Options"), Some("nosniff"), "{what}");
+        let id = response.header("X-Request-Id").unwrap();
+        let line = std::mem::take(&mut *lines.lock().unwrap());
+        assert!(line.contains(&what) && line.contains(&format!(" {code} ")) && line.contains(id), "{line}");
+        // Only what is ours is an error in the log, and the log knows the request.
+        assert_eq!(response.errors.contains(id), code == 500, "{what}: {}", response.errors);
     }
 }

@@ -163,6 +163,9 @@ fn mounts() {
         .unwrap();
     let inner = Arc::new(inner);
     let site = App::new(())
+        // A mounted application's names are its own.
+        .get("/outer/{id}", |urls: Urls| urls.url_for("item", &[("id", &1)]).map(|url| url.to_string()))
+        .name("item")
         .mount("/api", Arc::clone(&inner))
         .mount("/show", show)
         .get("/show/own", || "own")
@@ -173,6 +176,7 @@ fn mounts() {
         ("GET", "/api", 308, "/api/"),
         ("GET", "/api/", 200, "inner home"),
         ("GET", "/api/item/7", 200, "/api/item/8"),
+        ("GET", "/outer/7", 200, "/outer/1"),
         ("GET", "/x/y/item/7", 200, "/x/y/item/8"),
         ("GET", "/api/item/7/", 308, "/api/item/7"),
         ("POST", "/api/item", 303, "/api/item/1"),
@@ -188,6 +192,37 @@ fn mounts() {
         let response = TestRequest::new(method, target).send(&site);
         let got = response.header("Location").map_or_else(|| response.text(), str::to_owned);
         assert_eq!((response.code(), got.as_str()), (code, expected), "{method} {target}");
+    }
+}
+
+/// F03: what is behind a login stays there, however its path is spelled. Mounts and routes look at the same path.
+#[test]
+fn no_spelling_of_a_path_goes_around_a_login() {
+    let secret = App::new(()).get("/", || "secret").get("/{*rest}", || "secret").build().unwrap();
+    let guarded = framework_mini::middleware::BasicAuth::new(secret, "x", |_, _| false);
+    let site = App::new(()).get("/", || "home").get("/{page}", |Path(_): Path<String>| "page").mount("/admin", guarded);
+    let site = site.build().unwrap();
+    for (path, code) in [
+        ("/admin/", 401),
+        ("/admin/x", 401),
+        ("/%61dmin/x", 401),
+        ("/%61%64%6D%69%6E/", 401),
+        ("/admin/%2e%2e/", 401),
+        ("/admin//x", 401),
+        ("/admin/..%2f", 401),
+        ("//admin/x", 404),
+        ("/./admin/x", 404),
+        ("/x/../admin/x", 404),
+        ("/Admin/x", 404),
+        ("/admin%2Fx", 200),
+        ("/admin%00/x", 404),
+        ("/admin;x=1/x", 404),
+        ("/admin./x", 404),
+        ("/%2561dmin/x", 404),
+    ] {
+        let response = TestRequest::get(path).send(&site);
+        assert_eq!(response.code(), code, "{path}");
+        assert_ne!(response.text(), "secret", "{path}");
     }
 }
 
@@ -306,6 +341,13 @@ fn the_debug_page_is_for_this_machine_only() {
     let shown = local().send(&make(true)).text();
     assert!(shown.contains("the &lt;secret&gt; cause") && shown.contains("routing.rs"), "{shown}");
     assert!(!shown.contains("secret-cookie"));
+    // Who wonders about a slash or a method is helped.
+    let near =
+        App::new(()).get("/a/{x}", || "").get("/a/{x}/", || "").post("/{y}/b", || "").debug(true).build().unwrap();
+    let page = TestRequest::new("DELETE", "/a/b").header("Accept", "text/html").send(&near);
+    assert_eq!((page.code(), page.header("Allow")), (405, Some("GET, HEAD, OPTIONS, POST")));
+    assert_eq!(page.text().matches("matches too").count(), 2, "{}", page.text());
+    assert_eq!(page.text().matches("but for the slash").count(), 1, "{}", page.text());
     for (what, response) in [
         ("debug is off", local().send(&make(false))),
         ("from elsewhere", local().peer([192, 0, 2, 1]).send(&make(true))),

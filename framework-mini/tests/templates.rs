@@ -91,6 +91,13 @@ fn folders_are_read_and_not_left() {
         .build()
         .unwrap();
     assert_eq!(TestRequest::get("/a.html").send(&site).text(), "first");
+    // Changed while the program runs: seen in debug builds, and not looked for in others.
+    let path = folder.join("inner/a.html");
+    fs::write(&path, "second").unwrap();
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
+    fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+    let expected = if cfg!(debug_assertions) { "second" } else { "first" };
+    assert_eq!(TestRequest::get("/a.html").send(&site).text(), expected);
     assert_eq!(TestRequest::get("/..%2f..%2foutside.html").send(&site).code(), 500);
 }
 

@@ -15,7 +15,7 @@
 //! arrow is a misuse. Empty blocks are no event at all (GW-ITER-12).
 
 use crate::header::Head;
-use crate::{Error, Misuse, Status};
+use crate::{Error, LastHead, Misuse, Status};
 
 /// Where a response stands in the order of calls, and how much of its body there was.
 ///
@@ -79,8 +79,32 @@ impl Calls {
         headers: &'h [(&'h str, &'h str)],
         exc_info: Option<Error>,
     ) -> Result<Head<'h>, Error> {
+        self.start_with(exc_info, || Head::check(status, headers))
+    }
+
+    /// As [`start`](Self::start), for a server that keeps the [`LastHead`] of a connection: the same head is not checked
+    /// again, and [says so](Head::is_repeated).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_after<'h>(
+        &mut self,
+        last: &mut LastHead,
+        status: &'h Status,
+        headers: &'h [(&'h str, &'h str)],
+        exc_info: Option<Error>,
+    ) -> Result<Head<'h>, Error> {
+        self.start_with(exc_info, || Head::check_after(last, status, headers))
+    }
+
+    #[inline]
+    fn start_with<'h>(
+        &mut self,
+        exc_info: Option<Error>,
+        check: impl FnOnce() -> Result<Head<'h>, Misuse>,
+    ) -> Result<Head<'h>, Error> {
         match (self.phase, exc_info) {
-            (Phase::Fresh, _) | (Phase::Held | Phase::Refused, Some(_)) => match Head::check(status, headers) {
+            (Phase::Fresh, _) | (Phase::Held | Phase::Refused, Some(_)) => match check() {
                 Ok(head) => {
                     *self = Self { phase: Phase::Held, declared: head.content_length(), ..Self::new() };
                     Ok(head)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::text::{digits, first_not_latin1_text, is_printable_ascii, is_token, latin1};
-use crate::{Misuse, Status};
+use crate::{LastHead, Misuse, Status};
 
 /// One field line of a request, as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,13 @@ impl Field<'_> {
 pub struct Head<'h> {
     status: &'h Status,
     headers: &'h [(&'h str, &'h str)],
+    facts: Facts,
+    is_repeated: bool,
+}
+
+/// What the check of a head finds besides misuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Facts {
     content_length: Option<u64>,
     has_date: bool,
     has_server: bool,
@@ -38,22 +45,39 @@ pub struct Head<'h> {
 impl<'h> Head<'h> {
     /// Checks in this order: names and values from first to last (GW-VAL-03; the status is valid by its type).
     pub(crate) fn check(status: &'h Status, headers: &'h [(&'h str, &'h str)]) -> Result<Self, Misuse> {
-        let mut head =
-            Self { status, headers, content_length: None, has_date: false, has_server: false, is_ascii: true };
+        let mut facts = Facts { content_length: None, has_date: false, has_server: false, is_ascii: true };
         for &(name, value) in headers {
-            head.is_ascii &= check(name, value)?;
+            facts.is_ascii &= check(name, value)?;
             // By length first: most names are done after one comparison of numbers.
             match name.len() {
-                4 => head.has_date |= name.eq_ignore_ascii_case("date"),
-                6 => head.has_server |= name.eq_ignore_ascii_case("server"),
+                4 => facts.has_date |= name.eq_ignore_ascii_case("date"),
+                6 => facts.has_server |= name.eq_ignore_ascii_case("server"),
                 14 if name.eq_ignore_ascii_case("content-length") => match digits(value.as_bytes()) {
-                    Some(length) if head.content_length.is_none() => head.content_length = Some(length),
+                    Some(length) if facts.content_length.is_none() => facts.content_length = Some(length),
                     _ => return Err(Misuse::BadContentLength { value: value.to_owned() }),
                 },
                 _ => {}
             }
         }
+        Ok(Self { status, headers, facts, is_repeated: false })
+    }
+
+    /// As [`check`](Self::check), with the head of the response before; keeps this one in its place.
+    pub(crate) fn check_after(
+        last: &mut LastHead,
+        status: &'h Status,
+        headers: &'h [(&'h str, &'h str)],
+    ) -> Result<Self, Misuse> {
+        if let Some(facts) = last.facts(status, headers) {
+            return Ok(Self { status, headers, facts, is_repeated: true });
+        }
+        let head = Self::check(status, headers)?;
+        last.keep(&head, headers);
         Ok(head)
+    }
+
+    pub(crate) const fn facts(&self) -> Facts {
+        self.facts
     }
 
     /// The status.
@@ -62,32 +86,51 @@ impl<'h> Head<'h> {
         self.status
     }
 
-    /// The headers in the order given, values as octets.
+    /// The headers in the order given, values as octets and without blanks at their ends, which are not part of a value
+    /// (H1-SYN-04).
     pub fn headers(&self) -> impl Iterator<Item = (&'h str, Cow<'h, [u8]>)> + use<'h> {
         // The check has seen that no character is above U+00FF, so nothing is lost here.
         let octets = |value: &'h str| latin1(value).unwrap_or_default();
-        let is_ascii = self.is_ascii;
-        self.headers
-            .iter()
-            .map(move |&(name, value)| (name, if is_ascii { value.as_bytes().into() } else { octets(value) }))
+        let is_ascii = self.facts.is_ascii;
+        self.headers.iter().map(move |&(name, value)| {
+            let value = trim_blanks(value);
+            (name, if is_ascii { value.as_bytes().into() } else { octets(value) })
+        })
     }
 
     /// The `Content-Length` that the application declared, in bytes.
     #[must_use]
     pub const fn content_length(&self) -> Option<u64> {
-        self.content_length
+        self.facts.content_length
     }
 
     /// Whether the application sent a `Date` of its own, so that the server adds none (GW-HDR-05).
     #[must_use]
     pub const fn has_date(&self) -> bool {
-        self.has_date
+        self.facts.has_date
     }
 
     /// Whether the application sent a `Server` of its own.
     #[must_use]
     pub const fn has_server(&self) -> bool {
-        self.has_server
+        self.facts.has_server
+    }
+
+    /// Whether status and headers are those of the last valid head, by [`Calls::start_after`](crate::Calls::start_after).
+    #[must_use]
+    pub const fn is_repeated(&self) -> bool {
+        self.is_repeated
+    }
+}
+
+/// The value of a header without the blanks at its ends, SP and HTAB (H1-SYN-04).
+///
+/// [`Head::headers`] does so already. This is for values that go out by another way, such as early hints.
+#[must_use]
+pub fn trim_blanks(value: &str) -> &str {
+    match value.as_bytes() {
+        [b' ' | b'\t', ..] | [.., b' ' | b'\t'] => value.trim_matches([' ', '\t']),
+        _ => value, // nearly always
     }
 }
 
@@ -175,6 +218,10 @@ mod tests {
         }
         for value in ["", "a\tb", "a b", "\u{e9}\u{80}\u{ff}"] {
             assert!(check(&[("X", value)]).is_ok(), "{value:?}");
+        }
+        for (value, octets) in [(" \ta b\t ", "a b"), (" ", ""), ("\t\u{a0}", "\u{a0}")] {
+            let octets = latin1(octets).unwrap();
+            assert_eq!(check(&[("X", value)]).unwrap().headers().next().unwrap().1, octets, "{value:?}");
         }
         let octets: Vec<_> = check(&[("X", "\u{e9}")]).unwrap().headers().map(|(_, v)| v.into_owned()).collect();
         assert_eq!(octets, [b"\xe9"]);

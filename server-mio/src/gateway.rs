@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use gateway_spec::{Body, Bytes, Calls, Error, FileBody, Misuse, StartResponse, Status, check_header};
+use gateway_spec::{Body, Bytes, Calls, Error, FileBody, Misuse, StartResponse, Status, check_header, trim_blanks};
 
 use crate::clock::Pace;
 use crate::h1::date::Date;
@@ -496,7 +496,7 @@ impl StartResponse for Responder<'_> {
         for (name, value) in headers {
             front.extend_from_slice(name.as_bytes());
             front.extend_from_slice(b": ");
-            front.extend_from_slice(&gateway_spec::latin1(value).unwrap_or_default());
+            front.extend_from_slice(&gateway_spec::latin1(trim_blanks(value)).unwrap_or_default());
             front.extend_from_slice(b"\r\n");
         }
         front.extend_from_slice(b"\r\n");

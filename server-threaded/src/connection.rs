@@ -10,13 +10,16 @@ use gateway_spec::{Application, Connection, Environ, Field, Input, Request, Serv
 use crate::clock::milliseconds;
 use crate::gateway::{Asked, Outcome, Response};
 use crate::h1::Reject;
-use crate::h1::date::{Add, DateCache};
+use crate::h1::date::Add;
 use crate::h1::framing::Framing;
 use crate::h1::head::{self, Fields, Head, Limits};
 use crate::h1::response::{Own, write_reject};
+use crate::h1::section::Section;
+use crate::head_cache::HeadCache;
 use crate::hooks::Exchange;
 use crate::input::{BodySource, Remainder};
-use crate::wire::{Wait, Wire};
+use crate::watch::Wait;
+use crate::wire::Wire;
 
 /// How much is read at once, and the size that the buffer has at least.
 const READ: usize = 8 * 1024;
@@ -28,12 +31,29 @@ pub(crate) struct Buffers {
     start: usize,
     end: usize,
     output: Vec<u8>,
-    date: DateCache,
+    heads: HeadCache,
+    section: Section,
 }
 
 impl Buffers {
     pub(crate) fn new() -> Self {
-        Self { input: vec![0; READ], start: 0, end: 0, output: Vec::with_capacity(1024), date: DateCache::new() }
+        Self {
+            input: vec![0; READ],
+            start: 0,
+            end: 0,
+            output: Vec::with_capacity(1024),
+            heads: HeadCache::new(),
+            section: Section::default(),
+        }
+    }
+
+    /// Begins anew with what has arrived of the next request.
+    fn restart(&mut self, next: &[u8]) {
+        if self.input.len() < next.len() {
+            self.input.resize(next.len() + READ, 0);
+        }
+        self.input[..next.len()].copy_from_slice(next);
+        (self.start, self.end) = (0, next.len());
     }
 
     /// Makes room for more behind what was received.
@@ -66,6 +86,7 @@ pub(crate) struct Service<'s> {
 /// What went wrong with the connection, for the `on_error` hook. A client that closes between requests is no error.
 pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<()> {
     (buffers.start, buffers.end) = (0, 0);
+    buffers.section.clear();
     let mut connection = Link {
         wire,
         service,
@@ -114,40 +135,41 @@ impl Link<'_> {
         };
         loop {
             let mut fields = self.fields.take();
-            let next =
-                match head::parse(&self.buffers.input[self.buffers.start..self.buffers.end], &limits, &mut fields) {
-                    Ok(Some(head)) => {
-                        // The borrow of the buffer ends with the request; what is needed later is copied.
-                        let taken = head.length;
-                        let next = exchange(
-                            self.wire,
-                            self.service,
-                            &mut self.source,
-                            &self.questions,
-                            Parts {
-                                head: &head,
-                                fields: &fields,
-                                rest: &self.buffers.input[self.buffers.start + taken..self.buffers.end],
-                                output: &mut self.buffers.output,
-                                date: &mut self.buffers.date,
-                                last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
-                            },
-                        )?;
-                        self.fields.put_back(fields);
-                        self.served += 1;
-                        self.head_until = None;
-                        self.take(taken, next.1);
-                        next.0
+            let arrived = self.buffers.start..self.buffers.end;
+            let next = match head::parse(&self.buffers.input, arrived, &limits, &mut self.buffers.section, &mut fields)
+            {
+                Ok(Some(head)) => {
+                    // The borrow of the buffer ends with the request; what is needed later is copied.
+                    let taken = head.length;
+                    let next = exchange(
+                        self.wire,
+                        self.service,
+                        &mut self.source,
+                        &self.questions,
+                        Parts {
+                            head: &head,
+                            fields: &fields,
+                            rest: &self.buffers.input[self.buffers.start + taken..self.buffers.end],
+                            output: &mut self.buffers.output,
+                            heads: &mut self.buffers.heads,
+                            last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
+                        },
+                    )?;
+                    self.fields.put_back(fields);
+                    self.served += 1;
+                    self.head_until = None;
+                    self.take(taken, next.1);
+                    next.0
+                }
+                Ok(None) => {
+                    self.fields.put_back(fields);
+                    if !self.receive()? {
+                        return Ok(());
                     }
-                    Ok(None) => {
-                        self.fields.put_back(fields);
-                        if !self.receive()? {
-                            return Ok(());
-                        }
-                        continue;
-                    }
-                    Err(reject) => self.refuse(reject)?,
-                };
+                    continue;
+                }
+                Err(reject) => self.refuse(reject)?,
+            };
             match next {
                 Next::Request => {}
                 Next::Close => return self.wire.flush(),
@@ -162,20 +184,13 @@ impl Link<'_> {
 
     /// Moves on to the next request: behind the head, or to what the body has read of it.
     fn take(&mut self, head: usize, body: bool) {
-        let buffers = &mut *self.buffers;
         if !body {
-            buffers.start += head;
-            return;
-        }
-        let mut next = std::mem::take(&mut buffers.input);
-        next.clear();
-        if !self.source.end(&mut next) {
+            self.buffers.start += head;
+        } else if !self.source.end(|next| self.buffers.restart(next)) {
             // Another thread is reading from this connection: nothing can follow.
+            self.buffers.restart(&[]);
             self.wire.stop();
         }
-        (buffers.start, buffers.end) = (0, next.len());
-        next.resize(next.len().max(READ), 0);
-        buffers.input = next;
     }
 
     /// Waits for more of a head, at least for the end of a line; `false` if there will be no request.
@@ -225,16 +240,17 @@ impl Link<'_> {
 
     /// Answers what could not be understood; nothing after it is read as a request (H1-CON-10).
     fn refuse(&mut self, reject: Reject) -> io::Result<Next> {
-        let head_request = self.buffers.input[self.buffers.start..self.buffers.end].starts_with(b"HEAD ");
+        let arrived = &self.buffers.input[self.buffers.start..self.buffers.end];
+        let head_request = arrived.starts_with(b"HEAD ");
         let started = Instant::now();
         let server = self.wire.config.server_header.as_deref();
-        let lines = self.buffers.date.lines(self.wire.clock.unix(), server, Add::BOTH);
+        let lines = self.buffers.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);
         let own = Own { head_request, version: Version::Http11, keep: false, lines };
         self.buffers.output.clear();
         let bytes = write_reject(&mut self.buffers.output, reject, &own);
         let result = self.wire.write(&[&self.buffers.output]);
         let outcome = Outcome { code: reject.code, bytes, aborted: result.is_err() };
-        report(self.wire, None, started, outcome);
+        report(self.wire, &Told::refused(arrived), started, outcome);
         result.map(|()| Next::Linger)
     }
 }
@@ -246,7 +262,7 @@ struct Parts<'p, 'b> {
     /// What has arrived behind the head.
     rest: &'p [u8],
     output: &'p mut Vec<u8>,
-    date: &'p mut DateCache,
+    heads: &'p mut HeadCache,
     /// Whether this is the last request that the connection may send.
     last: bool,
 }
@@ -292,12 +308,12 @@ fn exchange(
     // Only this thread writes it.
     wire.requests.store(wire.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     wire.begin_app();
-    let mut response = Response::new(wire, has_body.then_some(&*source), parts.date, parts.output, asked);
+    let mut response = Response::new(wire, has_body.then_some(&*source), parts.heads, parts.output, asked);
     let result = response.call(service.application, &mut environ);
     drop(environ);
     let (outcome, keep, lost) = response.send(result);
     if let Some(started) = started {
-        report(wire, Some(&request), started, outcome);
+        report(wire, &Told::of(&request), started, outcome);
     }
     if let Some(error) = lost {
         return Err(error);
@@ -328,18 +344,41 @@ fn begin_body(wire: &Arc<Wire>, source: &mut Arc<BodySource>, head: &Head<'_>, r
     }
 }
 
+/// What the `on_response` hook is told of a request.
+struct Told<'r> {
+    method: &'r str,
+    target: &'r str,
+    version: &'r str,
+    headers: &'r [Field<'r>],
+}
+
+impl<'r> Told<'r> {
+    fn of(request: &Request<'r>) -> Self {
+        let version = request.version.as_str();
+        Self { method: request.method, target: request.target, version, headers: request.headers }
+    }
+
+    /// Of a request that was refused: the beginning of its request line is worth knowing all the same.
+    fn refused(arrived: &'r [u8]) -> Self {
+        let mut lines = arrived.split(|&b| b == b'\r' || b == b'\n');
+        let line = lines.find(|line| !line.is_empty()).unwrap_or_default();
+        let mut parts = str::from_utf8(line).unwrap_or_default().split(' ');
+        let mut next = || parts.next().unwrap_or_default();
+        Self { method: next(), target: next(), version: "", headers: &[] }
+    }
+}
+
 /// Tells the `on_response` hook; a panic of it is caught like one of the application.
-fn report(wire: &Wire, request: Option<&Request<'_>>, started: Instant, outcome: Outcome) {
+fn report(wire: &Wire, request: &Told<'_>, started: Instant, outcome: Outcome) {
     let Some(hook) = &wire.config.on_response else { return };
     let field = |name: &str| {
-        let headers = request.map(|request| request.headers).unwrap_or_default();
-        headers.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+        request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
     };
     let exchange = Exchange {
         peer: &wire.peer,
-        method: request.map_or("", |request| request.method),
-        target: request.map_or("", |request| request.target),
-        version: request.map_or("", |request| request.version.as_str()),
+        method: request.method,
+        target: request.target,
+        version: request.version,
         status: outcome.code,
         bytes: outcome.bytes,
         aborted: outcome.aborted,

@@ -1,20 +1,21 @@
 //! One response: hands out `start_response`, drives the body, frames what it yields.
 
 use std::io::{self, Write};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use gateway_spec::{
-    Application, Body, Calls, Connection, Environ, Error, FileBody, Head, Misuse, StartResponse, Status, Version,
+    Application, Body, Calls, Connection, Environ, Error, FileBody, Misuse, StartResponse, Status, Version,
     check_header,
 };
 
+use crate::guard::{Guarded, guarded};
 use crate::h1::Reject;
-use crate::h1::date::{Add, DateCache};
+use crate::h1::date::Add;
 use crate::h1::response::{self, Ending, Facts, Framing};
+use crate::head_cache::{HeadCache, Started};
 use crate::input::{BodySource, Remainder};
 use crate::wire::Wire;
 
@@ -41,15 +42,13 @@ pub(crate) struct Response<'c> {
     wire: &'c Wire,
     /// The request's body, if it has one.
     body: Option<&'c Arc<BodySource>>,
-    date: &'c mut DateCache,
+    heads: &'c mut HeadCache,
     /// Bytes of this response that are not sent.
     out: &'c mut Vec<u8>,
     version: Version,
     head_request: bool,
     calls: Calls,
-    code: u16,
-    declared: Option<u64>,
-    add: Add,
+    started: Started,
     /// Set when the head goes out.
     framing: Option<Framing>,
     /// Whether the connection can live on after this response.
@@ -84,7 +83,7 @@ impl<'c> Response<'c> {
     pub(crate) fn new(
         wire: &'c Wire,
         body: Option<&'c Arc<BodySource>>,
-        date: &'c mut DateCache,
+        heads: &'c mut HeadCache,
         out: &'c mut Vec<u8>,
         asked: Asked,
     ) -> Self {
@@ -92,14 +91,12 @@ impl<'c> Response<'c> {
         Self {
             wire,
             body,
-            date,
+            heads,
             out,
             version: asked.version,
             head_request: asked.head_request,
             calls: Calls::new(),
-            code: 0,
-            declared: None,
-            add: Add::BOTH,
+            started: Started { code: 0, declared: None, add: Add::BOTH },
             framing: None,
             keep: asked.keep,
             more_to_come: asked.more_to_come,
@@ -151,7 +148,7 @@ impl<'c> Response<'c> {
     }
 
     fn send_blocks(&mut self, body: Body) -> Result<(), Error> {
-        let mut body = Guarded(Some(body));
+        let mut body = Guarded::new(body);
         let (mut waker, mut empty_blocks) = (None, 0);
         loop {
             if let Some(error) = self.lost.take() {
@@ -262,7 +259,7 @@ impl<'c> Response<'c> {
     }
 
     fn is_without_content(&self) -> bool {
-        self.head_request || matches!(self.code, 204 | 205 | 304)
+        self.head_request || matches!(self.started.code, 204 | 205 | 304)
     }
 
     fn note_excess(&self, allowed: usize, length: usize) {
@@ -276,31 +273,17 @@ impl<'c> Response<'c> {
         if self.framing.is_some() {
             return;
         }
-        let facts = Facts {
-            version: self.version,
-            head_request: self.head_request,
-            code: self.code,
-            declared: self.declared,
-            known,
-        };
+        let Started { code, declared, add } = self.started;
+        let facts = Facts { version: self.version, head_request: self.head_request, code, declared, known };
         let framing = Framing::choose(&facts);
         self.framing = Some(framing);
-        self.outcome.code = self.code;
+        self.outcome.code = code;
         self.settle_input();
         self.keep &= framing != Framing::Close && !self.wire.is_closing();
-        let described = match self.code {
-            304 => self.declared,
-            _ => self.declared.or(known),
-        };
-        let ending = Ending {
-            framing,
-            described,
-            code: self.code,
-            version: self.version,
-            keep: self.keep,
-            lines: self.date.lines(self.wire.clock.unix(), self.wire.config.server_header.as_deref(), self.add),
-        };
-        response::finish_head(self.out, &ending);
+        let described = if code == 304 { declared } else { declared.or(known) };
+        let ending = Ending { framing, described, code, version: self.version, keep: self.keep };
+        let server = self.wire.config.server_header.as_deref();
+        self.out.extend_from_slice(self.heads.end(ending, self.wire.clock.unix(), server, add));
     }
 
     /// The head of the answer goes out: no 100 may follow, and what is left of the request's body decides whether the
@@ -395,13 +378,13 @@ impl<'c> Response<'c> {
     /// Sends an answer of the server's own; `may_keep` says whether the connection can go on.
     fn answer(&mut self, reject: Reject, may_keep: bool) {
         self.out.clear();
-        self.code = reject.code;
+        self.started.code = reject.code;
         self.outcome.code = reject.code;
         self.framing = Some(Framing::NoContent);
         self.settle_input();
         self.keep &= may_keep && !self.wire.is_closing();
         let server = self.wire.config.server_header.as_deref();
-        let lines = self.date.lines(self.wire.clock.unix(), server, Add::BOTH);
+        let lines = self.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);
         let own = response::Own { head_request: self.head_request, version: self.version, keep: self.keep, lines };
         self.outcome.bytes = response::write_reject(self.out, reject, &own);
         self.push();
@@ -421,12 +404,7 @@ impl StartResponse for Response<'_> {
         headers: &[(&str, &str)],
         exc_info: Option<Error>,
     ) -> Result<&mut dyn Write, Error> {
-        let head: Head<'_> = self.calls.start(&status, headers, exc_info)?;
-        self.code = status.code();
-        self.declared = head.content_length();
-        self.add = Add { date: !head.has_date(), server: !head.has_server() };
-        self.out.clear();
-        response::write_head(self.out, &head);
+        self.started = self.heads.start(&mut self.calls, &status, headers, exc_info)?;
         if self.is_without_content() {
             self.calls.ignore_length();
         }
@@ -471,49 +449,6 @@ impl Write for Response<'_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// A body whose panics are errors, also the one in its `Drop`.
-struct Guarded(Option<Body>);
-
-impl Guarded {
-    fn next(&mut self, start_response: &mut dyn StartResponse) -> Result<Option<bytes::Bytes>, Error> {
-        let Some(body) = &mut self.0 else { return Ok(None) };
-        guarded(|| body.next(start_response).transpose())
-    }
-
-    const fn get(&mut self) -> Option<&mut Body> {
-        self.0.as_mut()
-    }
-
-    fn close(mut self) -> Result<(), Error> {
-        let body = self.0.take();
-        guarded(|| {
-            drop(body);
-            Ok(())
-        })
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        if let Some(body) = self.0.take() {
-            // After an error there is one already; this one is in the panic hook's output.
-            let _ = guarded(|| {
-                drop(body);
-                Ok(())
-            });
-        }
-    }
-}
-
-/// Runs a part of the application; a panic is an error like any other (GW-ERH-05).
-fn guarded<T>(part: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    // What a panic leaves half done belongs to the application, which chose to share it.
-    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(format!("the application panicked: {}", text.unwrap_or("no message")).into())
-    })
 }
 
 /// Whether the error is only that the client has gone.

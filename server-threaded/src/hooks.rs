@@ -21,11 +21,11 @@ pub type OnResponse = Arc<dyn Fn(&Exchange<'_>) + Send + Sync>;
 pub struct Exchange<'e> {
     /// Who sent the request.
     pub peer: &'e Peer,
-    /// The method; empty if the request could not be read as far.
+    /// The method; of a request that was refused, the first word of its request line.
     pub method: &'e str,
-    /// The request target as received; empty if the request could not be read as far.
+    /// The request target as received; of a request that was refused, the second word of its request line.
     pub target: &'e str,
-    /// `HTTP/1.0` or `HTTP/1.1`; empty if the request could not be read as far.
+    /// `HTTP/1.0` or `HTTP/1.1`; empty if the request was refused before it reached the application.
     pub version: &'e str,
     /// The status code of the response; 0 if the connection was cut before there was one.
     pub status: u16,

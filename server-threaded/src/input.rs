@@ -10,7 +10,9 @@ use crate::h1::Reject;
 use crate::h1::chunked::{self, Broken, Decoder, Step};
 use crate::h1::framing::Framing;
 use crate::h1::response::CONTINUE;
-use crate::wire::{Pace, Wait, Wire};
+use crate::pace::Pace;
+use crate::watch::Wait;
+use crate::wire::Wire;
 
 /// How much is read from the socket at once when the application's own buffer is not used.
 const READ: usize = 8 * 1024;
@@ -157,17 +159,17 @@ impl BodySource {
         false
     }
 
-    /// Ends the body for whoever still holds its input, and appends what has arrived of the next request to `next`.
+    /// Ends the body for whoever still holds its input, and hands what has arrived of the next request to `next`.
     ///
     /// `false` if another thread is reading, so that nobody knows what arrives.
-    pub(crate) fn end(&self, next: &mut Vec<u8>) -> bool {
+    pub(crate) fn end(&self, next: impl FnOnce(&[u8])) -> bool {
         let mut state = match self.state.try_lock() {
             Ok(state) => state,
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
         state.left = Left::Over;
-        next.extend_from_slice(&state.buffer[state.start..]);
+        next(&state.buffer[state.start..]);
         state.buffer.clear();
         state.start = 0;
         true

@@ -25,23 +25,30 @@
 //! # Where to read
 //! | file | what |
 //! |---|---|
-//! | `server.rs` | the listener, admission, the cache of threads, shutdown |
-//! | `watchdog.rs`, `clock.rs` | deadlines, held-back answers, coarse time |
+//! | `server.rs` | the listener, the threads, shutdown |
+//! | `admission.rs` | who has a place, who waits for one, who gets none |
+//! | `watchdog.rs`, `watch.rs`, `clock.rs` | deadlines, held-back answers, coarse time |
 //! | `connection.rs` | one connection, from its first byte to its end |
-//! | `gateway.rs` | one response: `start_response`, the body, its framing |
+//! | `gateway.rs`, `guard.rs` | one response: `start_response`, the body, its framing; panics |
+//! | `head_cache.rs` | the response head that was sent last |
 //! | `input.rs` | the request body |
-//! | `wire.rs`, `transport.rs` | reading and writing with deadlines; sockets |
+//! | `wire.rs`, `pace.rs`, `transport.rs` | reading and writing with deadlines; how slow a peer may be; sockets |
 //! | `h1/` | HTTP/1.1: rules as functions of bytes |
 
+mod admission;
 mod clock;
 mod config;
 mod connection;
 mod gateway;
+mod guard;
 mod h1;
+mod head_cache;
 mod hooks;
 mod input;
+mod pace;
 mod server;
 mod transport;
+mod watch;
 mod watchdog;
 mod wire;
 

@@ -1,38 +1,38 @@
-//! [`Server`]: the listener, admission, the cache of threads, shutdown.
+//! [`Server`]: the listener, the threads, shutdown.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gateway_spec::{Application, Peer, ServerInfo};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Config;
-use crate::clock::{Clock, milliseconds};
+use crate::admission::Admission;
+use crate::clock::Clock;
 use crate::connection::{self, Buffers, Service};
-use crate::hooks::{Exchange, Stats};
+use crate::hooks::Stats;
 use crate::transport::{Listener, LocalAddr, Stream};
-use crate::watchdog::{self, Refused};
-use crate::wire::{Wait, Wire};
+use crate::watchdog;
+use crate::wire::Wire;
 
 /// The product that this server is, for `SERVER_SOFTWARE`.
 const SOFTWARE: &str =
     concat!("server-threaded/", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
-
-/// How long a thread without a connection waits for one before it ends.
-const THREAD_IDLE: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses when the system has no descriptors left: not long for a person, long for a processor.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 /// How many are told so before each pause: what piles up in the system's queue would wait for nothing.
 const MOST_REFUSED: usize = 64;
+
+/// How long a server that stops waits for threads after their connections were cut.
+const LEFT_BEHIND: Duration = Duration::from_millis(500);
 
 /// How long the pause is if a connection was ended to make room: it takes a moment until its descriptor is free.
 const SHEDDING: Duration = Duration::from_millis(2);
@@ -162,7 +162,7 @@ impl Handle {
     pub fn stop(&self) {
         self.0.cut_all.store(true, Ordering::SeqCst);
         self.0.begin_stop();
-        self.0.cut_wires();
+        self.0.admission.each_wire(Wire::stop);
     }
 
     /// How the server does.
@@ -189,57 +189,29 @@ struct Shared {
 pub(crate) struct State {
     config: Arc<Config>,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) refused: Refused,
-    pool: Mutex<Pool>,
-    /// Signalled when a thread has something to take, or everything has ended.
-    changed: Condvar,
-    /// How many connections wait for a place; read without the lock by those that have one.
-    pending: AtomicUsize,
+    pub(crate) admission: Admission,
     stopping: AtomicBool,
     cut_all: AtomicBool,
     ended: AtomicBool,
     accepted: AtomicU64,
-    turned_away: AtomicU64,
     watchdog: Mutex<Option<Thread>>,
     waker: UnixStream,
 }
 
-#[derive(Default)]
-struct Pool {
-    wires: Vec<Arc<Wire>>,
-    /// Handed to a thread that has not come for it yet.
-    ready: VecDeque<(Stream, Peer)>,
-    /// Waiting for a place, since when.
-    pending: VecDeque<(Stream, Peer, u64)>,
-    /// Connections that have a place.
-    open: usize,
-    threads: usize,
-    idle_threads: usize,
-    /// Requests of connections that have ended.
-    requests: u64,
-}
-
 impl State {
     fn new(config: Config, waker: UnixStream) -> Self {
+        let (config, clock) = (Arc::new(config), Arc::new(Clock::new()));
         Self {
-            config: Arc::new(config),
-            clock: Arc::new(Clock::new()),
-            refused: Refused::default(),
-            pool: Mutex::default(),
-            changed: Condvar::new(),
-            pending: AtomicUsize::new(0),
+            admission: Admission::new(Arc::clone(&config), Arc::clone(&clock)),
+            config,
+            clock,
             stopping: AtomicBool::new(false),
             cut_all: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
-            turned_away: AtomicU64::new(0),
             watchdog: Mutex::new(None),
             waker,
         }
-    }
-
-    fn pool(&self) -> MutexGuard<'_, Pool> {
-        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -248,22 +220,6 @@ impl State {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.load(Ordering::SeqCst)
-    }
-
-    /// All connections that are being served.
-    fn wires(&self) -> Vec<Arc<Wire>> {
-        self.pool().wires.clone()
-    }
-
-    /// The same, into a vector that the watchdog keeps: what it does 20 times a second allocates nothing either.
-    pub(crate) fn list_wires(&self, wires: &mut Vec<Arc<Wire>>) {
-        wires.extend(self.pool().wires.iter().cloned());
-    }
-
-    /// Whether there is nothing for the watchdog to watch.
-    pub(crate) fn is_quiet(&self) -> bool {
-        let pool = self.pool();
-        pool.open == 0 && pool.pending.is_empty() && self.refused.is_empty() && !self.has_ended()
     }
 
     fn wake_watchdog(&self) {
@@ -275,7 +231,7 @@ impl State {
     fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         // Answers whose head is still to be sent say that they are the last.
-        self.wires().iter().for_each(|wire| wire.close_soon());
+        self.admission.each_wire(Wire::close_soon);
         // If the pipe is full, there is a wake-up in it.
         let _ = io::Write::write(&mut &self.waker, b"s");
         self.wake_watchdog();
@@ -283,125 +239,21 @@ impl State {
 
     fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        self.changed.notify_all();
+        self.admission.wake_all();
         self.wake_watchdog();
-    }
-
-    fn cut_wires(&self) {
-        for wire in self.wires() {
-            wire.stop();
-        }
     }
 
     /// Waits until all connections have ended, and cuts them when it has been long enough.
     fn wait_for_end(&self) {
-        let deadline = Instant::now() + self.config.shutdown_timeout;
-        let mut pool = self.pool();
-        while pool.open > 0 || !pool.pending.is_empty() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.cut_all.load(Ordering::SeqCst) {
-                break;
-            }
-            // In steps, as `stop` may be called meanwhile.
-            pool = self
-                .changed
-                .wait_timeout(pool, left.min(Duration::from_millis(50)))
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        pool.pending.clear();
-        self.pending.store(0, Ordering::Relaxed);
-        drop(pool);
-        self.cut_wires();
+        self.admission.wait_until_empty(self.config.shutdown_timeout, || self.cut_all.load(Ordering::SeqCst));
+        self.admission.drop_pending();
+        self.admission.each_wire(Wire::stop);
         // A thread whose socket is gone ends at once, unless the application keeps it; then it is left behind.
-        let deadline = Instant::now() + Duration::from_millis(500);
-        let mut pool = self.pool();
-        while pool.open > 0 && Instant::now() < deadline {
-            pool = self.changed.wait_timeout(pool, Duration::from_millis(10)).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.admission.wait_until_empty(LEFT_BEHIND, || false);
     }
 
     fn stats(&self) -> Stats {
-        let pool = self.pool();
-        let running: u64 = pool.wires.iter().map(|wire| wire.requests.load(Ordering::Relaxed)).sum();
-        Stats {
-            accepted: self.accepted.load(Ordering::Relaxed),
-            open: pool.open,
-            requests: pool.requests + running,
-            refused: self.turned_away.load(Ordering::Relaxed),
-            threads: pool.threads,
-        }
-    }
-
-    /// Lets idle connections make room for who waits: all were busy when they came, some may not be any more.
-    pub(crate) fn make_room(&self) {
-        if self.pending.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let pool = self.pool();
-        for _ in 0..pool.pending.len() {
-            if !self.shed_one(&pool) {
-                break;
-            }
-        }
-    }
-
-    /// Says no to who has waited too long for a place.
-    pub(crate) fn refuse_late(&self, now: u64) {
-        if self.pending.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let limit = milliseconds(self.config.pending_timeout);
-        let mut late = Vec::new();
-        let mut pool = self.pool();
-        while pool.pending.front().is_some_and(|(_, _, since)| since + limit <= now) {
-            late.extend(pool.pending.pop_front());
-        }
-        self.pending.store(pool.pending.len(), Ordering::Relaxed);
-        drop(pool);
-        late.into_iter().for_each(|(stream, peer, _)| self.refuse(stream, &peer));
-    }
-
-    fn refuse(&self, stream: Stream, peer: &Peer) {
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
-        let config = &self.config;
-        let server = config.server_header.as_deref();
-        let sent = self.refused.add(stream, &self.clock, server, config.linger_timeout, config.max_pending);
-        self.report_refusal(peer, sent);
-        self.wake_watchdog();
-    }
-
-    /// Tells the `on_response` hook of a 503 with so many bytes of content; of none if the client has gone before.
-    fn report_refusal(&self, peer: &Peer, sent: Option<u64>) {
-        let Some(hook) = &self.config.on_response else { return };
-        let exchange = Exchange {
-            peer,
-            method: "",
-            target: "",
-            version: "",
-            status: 503,
-            bytes: sent.unwrap_or(0),
-            aborted: sent.is_none(),
-            duration: Duration::ZERO,
-            referer: None,
-            user_agent: None,
-        };
-        // On the thread that accepts, or on the watchdog: a panic must not end them.
-        let _ = catch_unwind(AssertUnwindSafe(|| hook(&exchange)));
-    }
-
-    /// Ends the connection that has idled for longest; `false` if none idles.
-    fn shed_one(&self, pool: &Pool) -> bool {
-        loop {
-            let idle = pool.wires.iter().filter_map(|wire| Some((wire.watch.until(&[Wait::Request])?, wire)));
-            // All idle for the same time at most, so who must end first has begun first.
-            let Some(((_, seen), wire)) = idle.min_by_key(|((until, _), _)| *until) else { return false };
-            if wire.cut(seen) {
-                self.turned_away.fetch_add(1, Ordering::Relaxed);
-                return true;
-            }
-            // It got a request in this moment; look again.
-        }
+        Stats { accepted: self.accepted.load(Ordering::Relaxed), ..self.admission.stats() }
     }
 }
 
@@ -415,7 +267,9 @@ fn accept_until_stopped(listener: &Listener, shared: &Arc<Shared>, wake: &UnixSt
         match listener.accept() {
             Ok((stream, peer)) => {
                 state.accepted.fetch_add(1, Ordering::Relaxed);
-                admit(shared, stream, peer);
+                if state.admission.enter(stream, peer, || spawn(shared)) {
+                    state.wake_watchdog();
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 if stopping {
@@ -425,12 +279,12 @@ fn accept_until_stopped(listener: &Listener, shared: &Arc<Shared>, wake: &UnixSt
                 state.clock.update();
             }
             Err(error) if is_exhaustion(&error) => {
-                let pause = if state.shed_one(&state.pool()) {
+                let pause = if state.admission.shed_one() {
                     SHEDDING
                 } else {
                     drop(reserve.take());
                     for (stream, peer) in (0..MOST_REFUSED).map_while(|_| listener.accept().ok()) {
-                        state.refuse_at_once(stream, &peer);
+                        state.admission.refuse_at_once(stream, &peer);
                     }
                     reserve = File::open("/dev/null").ok();
                     OUT_OF_DESCRIPTORS
@@ -484,67 +338,21 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-impl State {
-    /// Says no and closes, for want of a descriptor to wait with.
-    fn refuse_at_once(&self, stream: Stream, peer: &Peer) {
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
-        // Room for none: the stream is closed when it is pushed out again.
-        let alone = Refused::default();
-        let sent = alone.add(stream, &self.clock, self.config.server_header.as_deref(), Duration::ZERO, 1);
-        self.report_refusal(peer, sent);
-    }
-}
-
-/// Gives a new connection a place, or a place in the queue, or a no.
-fn admit(shared: &Arc<Shared>, stream: Stream, peer: Peer) {
-    let state = &*shared.state;
-    let mut pool = state.pool();
-    let was_quiet = pool.open == 0;
-    // Who is shed ends in a moment; until then there is one more than allowed.
-    if pool.open < state.config.max_connections || state.shed_one(&pool) {
-        pool.open += 1;
-        pool.ready.push_back((stream, peer));
-        if pool.idle_threads >= pool.ready.len() {
-            state.changed.notify_one();
-        } else if spawn(shared, &mut pool).is_err() {
-            // No thread to be had. One that is there may come for it later; if there is none, say no.
-            if pool.threads == 0
-                && let Some((stream, peer)) = pool.ready.pop_back()
-            {
-                pool.open -= 1;
-                drop(pool);
-                state.refuse(stream, &peer);
-                return;
-            }
-        }
-        drop(pool);
-        if was_quiet {
-            state.wake_watchdog();
-        }
-    } else if pool.pending.len() < state.config.max_pending {
-        pool.pending.push_back((stream, peer, state.clock.now()));
-        state.pending.store(pool.pending.len(), Ordering::Relaxed);
-    } else {
-        drop(pool);
-        state.refuse(stream, &peer);
-    }
-}
-
-fn spawn(shared: &Arc<Shared>, pool: &mut Pool) -> io::Result<()> {
+fn spawn(shared: &Arc<Shared>) -> io::Result<()> {
     let thread = Arc::clone(shared);
     thread::Builder::new()
         .name("connection".into())
         .stack_size(shared.state.config.stack_size)
-        .spawn(move || thread.serve_connections())?;
-    pool.threads += 1;
-    Ok(())
+        .spawn(move || thread.serve_connections())
+        .map(drop)
 }
 
 impl Shared {
     /// A thread's life: connections, one after the other.
     fn serve_connections(&self) {
+        let state = &*self.state;
         let mut buffers = Buffers::new();
-        while let Some((stream, peer)) = self.next_connection() {
+        while let Some((stream, peer)) = state.admission.next(|| state.has_ended()) {
             // What the application panics with is caught where it happens. This is for what is ours, so that the count
             // of connections stays right whatever happens.
             let served = catch_unwind(AssertUnwindSafe(|| {
@@ -553,39 +361,10 @@ impl Shared {
             if served.is_err() {
                 buffers = Buffers::new();
             }
-            let mut pool = self.state.pool();
-            pool.open -= 1;
-            // A place has become free.
-            if pool.open < self.state.config.max_connections
-                && let Some((stream, peer, _)) = pool.pending.pop_front()
-            {
-                self.state.pending.store(pool.pending.len(), Ordering::Relaxed);
-                pool.open += 1;
-                pool.ready.push_back((stream, peer));
+            state.admission.leave();
+            if state.is_stopping() {
+                state.admission.wake_all();
             }
-            if self.state.is_stopping() {
-                self.state.changed.notify_all();
-            }
-        }
-    }
-
-    /// Waits for a connection; `None` if none comes for a while.
-    fn next_connection(&self) -> Option<(Stream, Peer)> {
-        let state = &*self.state;
-        let mut pool = state.pool();
-        let deadline = Instant::now() + THREAD_IDLE;
-        loop {
-            if let Some(next) = pool.ready.pop_front() {
-                return Some(next);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || state.has_ended() {
-                pool.threads -= 1;
-                return None;
-            }
-            pool.idle_threads += 1;
-            pool = state.changed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
-            pool.idle_threads -= 1;
         }
     }
 
@@ -598,39 +377,16 @@ impl Shared {
             return;
         }
         let wire = Arc::new(Wire::new(stream, peer, Arc::clone(config), Arc::clone(&state.clock)));
-        let _registered = Registered::new(state, &wire);
-        let is_wanted = || state.is_stopping() || state.pending.load(Ordering::Relaxed) > 0;
+        let _registered = state.admission.register(&wire);
+        if state.cut_all.load(Ordering::SeqCst) {
+            wire.stop(); // the list was cut before this one was in it
+        }
+        let is_wanted = || state.is_stopping() || state.admission.has_pending();
         let service = Service { application: &*self.application, info: &self.info, is_wanted: &is_wanted };
         if let Err(error) = connection::serve(&wire, &service, buffers)
             && let Some(hook) = &config.on_error
         {
             hook(&wire.peer, &error);
         }
-    }
-}
-
-/// A connection is in the list while this lives.
-struct Registered<'s> {
-    state: &'s State,
-    wire: &'s Arc<Wire>,
-}
-
-impl<'s> Registered<'s> {
-    fn new(state: &'s State, wire: &'s Arc<Wire>) -> Self {
-        state.pool().wires.push(Arc::clone(wire));
-        if state.cut_all.load(Ordering::SeqCst) {
-            wire.stop(); // the list was cut before this one was in it
-        }
-        Self { state, wire }
-    }
-}
-
-impl Drop for Registered<'_> {
-    fn drop(&mut self) {
-        let mut pool = self.state.pool();
-        if let Some(index) = pool.wires.iter().position(|wire| Arc::ptr_eq(wire, self.wire)) {
-            pool.wires.swap_remove(index);
-        }
-        pool.requests += self.wire.requests.load(Ordering::Relaxed);
     }
 }

@@ -16,7 +16,7 @@ use crate::h1::date::{Add, DateCache};
 use crate::h1::response::{Own, write_reject};
 use crate::server::State;
 use crate::transport::Stream;
-use crate::wire::Wait;
+use crate::watch::Wait;
 
 /// How often it looks. Deadlines are kept to within this time.
 const TICK: Duration = Duration::from_millis(50);
@@ -34,7 +34,7 @@ pub(crate) fn run(state: &State) {
         if state.is_stopping() {
             stopping_since.get_or_insert(now);
         }
-        state.list_wires(&mut wires);
+        state.admission.list_wires(&mut wires);
         for wire in wires.drain(..) {
             wire.flush_now();
             // A server that stops closes connections that wait for another request, and soon those that are new.
@@ -49,10 +49,8 @@ pub(crate) fn run(state: &State) {
                 }
             }
         }
-        state.make_room();
-        state.refuse_late(now);
-        state.refused.tick(now);
-        if state.is_quiet() {
+        state.admission.tick(now);
+        if state.admission.is_quiet() && !state.has_ended() {
             // Nothing to watch: whoever brings something wakes this thread.
             thread::park();
         } else {
@@ -94,7 +92,7 @@ impl Refused {
     }
 
     /// Reads what these clients still send, and closes what has ended or was read from long enough.
-    fn tick(&self, now: u64) {
+    pub(crate) fn tick(&self, now: u64) {
         let Ok(mut streams) = self.0.lock() else { return };
         let mut buffer = [0; 4096];
         streams.retain(|(stream, until)| {

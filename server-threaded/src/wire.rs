@@ -15,7 +15,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::Config;
 use crate::clock::{Clock, milliseconds};
+use crate::pace::Pace;
 use crate::transport::Stream;
+use crate::watch::{Ended, Wait, Watch};
 
 /// How often a writer that waits tries again, to see a client that reads slowly: the system reports room late.
 const WRITE_RETRY: Duration = Duration::from_millis(500);
@@ -61,7 +63,7 @@ impl Wire {
             peer,
             config,
             clock,
-            watch: Watch(AtomicU64::new(Watch::NOTHING)),
+            watch: Watch::new(),
             held: Mutex::default(),
             holds: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -328,158 +330,5 @@ impl Connection for Wire {
                 Some(Instant::now() + Duration::from_millis(at.saturating_sub(now)))
             }
         }
-    }
-}
-
-/// How long a peer may still take, given what it has done so far: no pause longer than a limit, and a minimum average
-/// rate after a grace. Only time spent waiting for the peer counts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    pause: Duration,
-    grace: Duration,
-    rate: u64,
-    bytes: u64,
-    waited: Duration,
-    paused: Duration,
-}
-
-impl Pace {
-    pub(crate) fn of_reading(config: &Config) -> Self {
-        Self::new(config.body_timeout, config)
-    }
-
-    fn of_writing(config: &Config, bytes: u64, waited: Duration, paused: Duration) -> Self {
-        Self { bytes, waited, paused, ..Self::new(config.write_timeout, config) }
-    }
-
-    fn new(pause: Duration, config: &Config) -> Self {
-        let (grace, rate) = (config.rate_grace, config.min_body_rate);
-        Self { pause, grace, rate, bytes: 0, waited: Duration::ZERO, paused: Duration::ZERO }
-    }
-
-    /// How long to wait at most.
-    pub(crate) fn left(&self) -> Duration {
-        let pause = self.pause.saturating_sub(self.paused);
-        if self.rate == 0 {
-            return pause;
-        }
-        let earned = self.grace + Duration::from_millis(self.bytes.saturating_mul(1000) / self.rate);
-        pause.min(earned.saturating_sub(self.waited))
-    }
-
-    pub(crate) fn waited(&mut self, time: Duration) {
-        self.waited += time;
-        self.paused += time;
-    }
-
-    pub(crate) fn progress(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        if bytes > 0 {
-            self.paused = Duration::ZERO;
-        }
-    }
-}
-
-/// What a connection's thread waits for, and until when: one number that it and the watchdog exchange.
-pub(crate) struct Watch(AtomicU64);
-
-/// What a thread waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wait {
-    /// The first request of a connection.
-    First,
-    /// Another request: an idle connection, which may be closed to make room.
-    Request,
-    /// The rest of something that has begun.
-    More,
-}
-
-/// How a wait ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ended {
-    InTime,
-    Late,
-}
-
-impl Watch {
-    const NOTHING: u64 = 0;
-    const LATE: u64 = u64::MAX;
-
-    fn begin(&self, wait: Wait, until: u64) {
-        let kind = match wait {
-            Wait::More => 1,
-            Wait::Request => 2,
-            Wait::First => 3,
-        };
-        // Acquire and release order what the two threads did to the socket.
-        self.0.store(until << 2 | kind, Ordering::Release);
-    }
-
-    fn end(&self) -> Ended {
-        if self.0.swap(Self::NOTHING, Ordering::AcqRel) == Self::LATE { Ended::Late } else { Ended::InTime }
-    }
-
-    /// When the wait began to count as too long, if it is one of these kinds.
-    pub(crate) fn until(&self, kinds: &[Wait]) -> Option<(u64, u64)> {
-        let value = self.0.load(Ordering::Acquire);
-        let kind = match value & 3 {
-            _ if value == Self::LATE => return None,
-            1 => Wait::More,
-            2 => Wait::Request,
-            3 => Wait::First,
-            _ => return None,
-        };
-        kinds.contains(&kind).then_some((value >> 2, value))
-    }
-
-    /// Marks the wait that [`until`](Self::until) saw as too long, unless it has ended by itself meanwhile.
-    fn cut(&self, seen: u64) -> bool {
-        self.0.compare_exchange(seen, Self::LATE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pace_allows_pauses_and_refuses_drips() {
-        let config = Config {
-            body_timeout: Duration::from_secs(30),
-            rate_grace: Duration::from_secs(10),
-            min_body_rate: 500,
-            ..Config::default()
-        };
-        let mut pace = Pace::of_reading(&config);
-        assert_eq!(pace.left(), Duration::from_secs(10));
-        pace.progress(50_000); // a hundred seconds' worth
-        assert_eq!(pace.left(), Duration::from_secs(30));
-        pace.waited(Duration::from_secs(29));
-        assert_eq!(pace.left(), Duration::from_secs(1));
-        pace.progress(1);
-        assert_eq!(pace.left(), Duration::from_secs(30));
-        for _ in 0..100 {
-            pace.waited(Duration::from_secs(2));
-            pace.progress(1); // one byte every two seconds
-        }
-        assert_eq!(pace.left(), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_wait_is_cut_once_and_only_while_it_lasts() {
-        let watch = Watch(AtomicU64::new(Watch::NOTHING));
-        assert_eq!(watch.until(&[Wait::First, Wait::Request, Wait::More]), None);
-        watch.begin(Wait::Request, 5);
-        assert_eq!(watch.until(&[Wait::More]), None);
-        let (until, seen) = watch.until(&[Wait::Request]).unwrap();
-        assert_eq!(until, 5);
-        assert_eq!(watch.end(), Ended::InTime);
-        assert!(!watch.cut(seen));
-        watch.begin(Wait::More, 7);
-        let (_, seen) = watch.until(&[Wait::More]).unwrap();
-        assert!(watch.cut(seen));
-        assert!(!watch.cut(seen));
-        assert_eq!(watch.end(), Ended::Late);
-        assert_eq!(watch.end(), Ended::InTime);
     }
 }

@@ -1,5 +1,6 @@
 //! The runner from outside: the real program, on every server that it knows.
 
+mod links;
 mod process;
 
 use std::io::{Read, Write};
@@ -20,7 +21,8 @@ fn on_every_server(test: impl Fn(&str)) {
 
 #[test]
 fn it_tells_what_there_is_and_how() {
-    assert_eq!(listed("Applications:"), ["hello", "inspect", "stream"]);
+    let names: Vec<&str> = apps::all().iter().map(|app| app.name).collect();
+    assert_eq!(listed("Applications:"), names);
     for (args, words) in [
         (&["--help"][..], "Usage: apps [OPTIONS] APP"),
         (&["hello", "-h", "--nonsense"], "Usage: apps"),
@@ -39,7 +41,7 @@ fn a_mistake_is_one_clear_line_and_code_2() {
     let taken = taken.local_addr().expect("an address").to_string();
     for (args, words) in [
         (&[][..], "which application?"),
-        (&["inspct"], "no application \"inspct\", but there is hello, inspect, stream"),
+        (&["inspct"], "no application \"inspct\", but there is hello, "),
         (&["hello", "--server", "apache"], "no server \"apache\", but there is mio, threaded"),
         (&["hello", "--nonsense"], "'--nonsense'"),
         (&["hello", "--max-body", "lots"], "--max-body: \"lots\" is not a size"),
@@ -105,6 +107,33 @@ fn variables_of_the_environment_count_and_flags_count_more() {
     };
     assert!(post(10).starts_with("HTTP/1.1 200 "));
     assert!(post(11).starts_with("HTTP/1.1 413 "));
+}
+
+/// `apps files DIR`, as people use `python -m http.server`: the log says who takes what, without being asked to.
+#[test]
+fn a_folder_is_served_with_a_log() {
+    const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/hello");
+    const README: &[u8] = b"GET /README.md HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    on_every_server(|server| {
+        let runner = Runner::start(&["files", FOLDER, "-s", server, "-b", "127.0.0.1:0"]);
+        assert!(runner.ask(GET).contains("href=\"README.md\""));
+        assert!(runner.ask(README).ends_with(include_str!("../../hello/README.md")));
+        runner.signal(Signal::TERM);
+        let log = runner.end().stdout;
+        assert_eq!(log.lines().count(), 2, "{log}");
+        assert!(log.contains("\"GET /README.md HTTP/1.1\" 200 "), "{log}");
+    });
+    let variables =
+        [("GATEWAY_FILES_DIR", FOLDER), ("GATEWAY_FILES_NO_LISTING", "yes"), ("GATEWAY_ACCESS_LOG", "none")];
+    let runner = Runner::start_with(&["files", "-b", "127.0.0.1:0"], &variables);
+    assert!(runner.ask(GET).starts_with("HTTP/1.1 404 "));
+    assert!(runner.ask(README).starts_with("HTTP/1.1 200 "));
+    runner.signal(Signal::TERM);
+    assert_eq!(runner.end().stdout, "");
+    let output = run(&["files", "/no/such/folder"]);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+    assert!(error.contains("cannot serve \"/no/such/folder\": No such file"), "{error}");
 }
 
 #[test]
@@ -229,6 +258,21 @@ fn a_signal_finishes_what_is_in_flight() {
             let bytes = MORE_THAN_COLLECTED + "!ended".len();
             assert!(ended.stdout.contains(&format!("\"POST /echo HTTP/1.1\" 200 {bytes}\n")), "{}", ended.stdout);
         }
+    });
+}
+
+/// Streams without an end do not hold a server that is told to stop.
+#[test]
+fn a_signal_ends_streams() {
+    on_every_server(|server| {
+        let runner = Runner::start(&["live", "-s", server, "-b", "127.0.0.1:0"]);
+        let mut listener = runner.connect();
+        listener.send(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+        listener.read_until(b"connected\nretry: 2000\n\n\r\n");
+        runner.signal(Signal::TERM);
+        let rest = listener.rest();
+        assert!(rest.ends_with("0\r\n\r\n"), "whole: {rest:?}");
+        assert_eq!(runner.end().code, Some(0));
     });
 }
 

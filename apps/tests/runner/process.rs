@@ -60,6 +60,12 @@ impl Runner {
         Self { child, said, greeting }
     }
 
+    /// The number of the process.
+    #[allow(dead_code, reason = "the tests of memory use it")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The address of the URL.
     pub(crate) fn address(&self) -> SocketAddr {
         let url = self.greeting.split("http://").nth(1).expect("a URL");
@@ -81,13 +87,14 @@ impl Runner {
         kill_process(Pid::from_child(&self.child), signal).expect("the process is there");
     }
 
-    /// Waits until the runner says something with these words.
-    pub(crate) fn wait_for(&self, words: &str) {
+    /// Waits until the runner says something with these words, and gives that line.
+    pub(crate) fn wait_for(&self, words: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let line = self.said.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-            if line.expect(words).contains(words) {
-                return;
+            let line = line.expect(words);
+            if line.contains(words) {
+                return line;
             }
         }
     }

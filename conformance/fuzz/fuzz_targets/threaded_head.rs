@@ -9,16 +9,17 @@ use libfuzzer_sys::fuzz_target;
 mod h1;
 
 use h1::head::{Limits, parse};
+use h1::section::Section;
 
 fuzz_target!(|octets: &[u8]| {
     let limits = Limits { request_line: 300, head: 1000, fields: 20, body: 1000 };
-    let mut fields = Vec::new();
-    let whole = parse(octets, &limits, &mut fields);
+    let (mut section, mut fields) = (Section::default(), Vec::new());
+    let whole = parse(octets, 0..octets.len(), &limits, &mut section, &mut fields);
     // The server parses again whenever a line has ended; the first verdict counts.
     let ends = octets.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(n, _)| n + 1);
     let first = ends.chain([octets.len()]).find_map(|end| {
-        let mut fields = Vec::new();
-        match parse(&octets[..end], &limits, &mut fields) {
+        let (mut section, mut fields) = (Section::default(), Vec::new());
+        match parse(octets, 0..end, &limits, &mut section, &mut fields) {
             Ok(None) => None,
             Ok(Some(head)) => Some(Ok(head.length)),
             Err(reject) => Some(Err(reject)),

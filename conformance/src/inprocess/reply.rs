@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime};
 
-use gateway_spec::{Bytes, Calls, Connection, Error, StartResponse, Status, Version, check_header};
+use gateway_spec::{Bytes, Calls, Connection, Error, StartResponse, Status, Version, check_header, trim_blanks};
 
 use super::response::Framing;
 
@@ -168,7 +168,7 @@ impl StartResponse for Reply {
     ) -> Result<&mut dyn Write, Error> {
         let checked = self.calls.start(&status, headers, exc_info)?;
         let (declared, has_date) = (checked.content_length(), checked.has_date());
-        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let headers = headers.iter().map(|&(name, value)| (name.to_owned(), trim_blanks(value).to_owned())).collect();
         let head = Head { status, headers, declared, has_date };
         if !head.has_content(&self.method) {
             self.calls.ignore_length();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use conformance::inprocess::{self, Client, RequestBuilder};
 use gateway_spec::Application;
 
-use super::{Answer, Ask, AskBody, Connection, Framing, Log, Server, Site};
+use super::{Answer, Ask, AskBody, Connection, Framing, Log, Opened, Server, Site, take_until};
 
 /// The server that has no sockets.
 pub(crate) struct InProcess;
@@ -47,6 +47,11 @@ impl Local {
             AskBody::None => request,
             AskBody::Block(body) => request.body(body),
             AskBody::Chunked(body) => request.reader(io::Cursor::new(body)),
+            AskBody::Pieces(body, at) => {
+                let (first, second) = (body[..at].to_vec(), body[at..].to_vec());
+                request.reader(io::Read::chain(io::Cursor::new(first), io::Cursor::new(second)))
+            }
+            AskBody::Expect(body) => request.header("Expect", "100-continue").body(body),
             AskBody::Short(mut body, missing) => {
                 let there = body.len();
                 body.resize(there + missing, b'?');
@@ -91,12 +96,17 @@ impl Connection for Local {
                 inprocess::Framing::Close => Framing::Close,
             },
             complete: response.cut.is_none() || has_all,
+            continued: response.continued,
             headers: response.headers,
         }
     }
 
     fn hold(self: Box<Self>, ask: &Ask) -> Box<dyn Any> {
         Box::new(self.request(ask).stream())
+    }
+
+    fn open(self: Box<Self>, ask: &Ask) -> Box<dyn Opened> {
+        Box::new(Pulled { stream: self.request(ask).stream(), seen: Vec::new() })
     }
 
     fn leave_after(self: Box<Self>, ask: &Ask, text: &str) {
@@ -107,5 +117,30 @@ impl Connection for Local {
         }
         stream.leave();
         self.log.add(&stream.finish().log);
+    }
+}
+
+struct Pulled {
+    stream: inprocess::Stream,
+    seen: Vec<u8>,
+}
+
+impl Opened for Pulled {
+    fn more(&mut self) -> Option<&[u8]> {
+        self.seen.extend_from_slice(&self.stream.next_block()?);
+        Some(&self.seen)
+    }
+
+    fn until(&mut self, text: &str) -> String {
+        loop {
+            if let Some(taken) = take_until(&mut self.seen, text) {
+                return taken;
+            }
+            assert!(self.more().is_some(), "the response ended before {text:?}");
+        }
+    }
+
+    fn ends(self: Box<Self>) -> bool {
+        self.stream.finish().cut.is_none()
     }
 }

@@ -102,6 +102,9 @@ pub(crate) trait Connection {
     /// Sends a request and reads nothing of the response, until what is returned is dropped.
     fn hold(self: Box<Self>, ask: &Ask) -> Box<dyn Any>;
 
+    /// Sends a request and reads of the response what is asked for; dropping what is returned leaves.
+    fn open(self: Box<Self>, ask: &Ask) -> Box<dyn Opened>;
+
     fn ask(&mut self, ask: &Ask) -> Answer {
         self.ask_watched(ask, &mut |_| {})
     }
@@ -110,6 +113,19 @@ pub(crate) trait Connection {
     fn is_kept(&mut self) -> bool {
         self.ask(&Ask::get("/")).status != 0
     }
+}
+
+/// A response that is read piece by piece.
+pub(crate) trait Opened: Send {
+    /// Reads another piece, if there is one before the end; gives all the content so far, with its framing if it has one.
+    fn more(&mut self) -> Option<&[u8]>;
+
+    /// Reads until the content has this text, and gives what there was up to it and with it. What follows is for later.
+    #[track_caller]
+    fn until(&mut self, text: &str) -> String;
+
+    /// Reads to the end; whether the client can tell that it has all of it.
+    fn ends(self: Box<Self>) -> bool;
 }
 
 /// A request.
@@ -130,6 +146,10 @@ pub(crate) enum AskBody {
     Block(Vec<u8>),
     /// With chunked coding, in two chunks.
     Chunked(Vec<u8>),
+    /// With chunked coding, in two chunks, of which the first has so many bytes.
+    Pieces(Vec<u8>, usize),
+    /// With `Content-Length` and `Expect: 100-continue`; nothing is sent before the server says so.
+    Expect(Vec<u8>),
     /// With a `Content-Length` that is this much longer; then the client has finished.
     Short(Vec<u8>, usize),
 }
@@ -176,6 +196,8 @@ pub(crate) struct Answer {
     pub(crate) framing: Framing,
     /// Whether the client can tell that it has all of it.
     pub(crate) complete: bool,
+    /// Whether the server said 100 before.
+    pub(crate) continued: bool,
 }
 
 /// How the end of the content was told.
@@ -225,6 +247,12 @@ impl Answer {
         assert_eq!((self.status, self.text().as_str(), self.complete), (status, text, false), "{:?}", self.headers);
         self
     }
+}
+
+/// Takes what there is up to a text and with it.
+fn take_until(seen: &mut Vec<u8>, text: &str) -> Option<String> {
+    let end = seen.windows(text.len()).position(|window| window == text.as_bytes())? + text.len();
+    Some(String::from_utf8_lossy(&seen.drain(..end).collect::<Vec<_>>()).into_owned())
 }
 
 /// A log that is kept.

@@ -1,7 +1,7 @@
 //! A server on a socket, asked with bytes.
 
 use std::any::Any;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use conformance::fixtures::PATIENCE;
 use conformance::reply::{Ending, Octets, Outcome, Reply, ending_of};
 use gateway_spec::{Application, Errors};
 
-use super::{Answer, Ask, AskBody, Connection, Framing, Log, Server, Site};
+use super::{Answer, Ask, AskBody, Connection, Framing, Log, Opened, Server, Site, take_until};
 
 /// A request body of more bytes is written beside reading the response.
 const LARGE: usize = 64 * 1024;
@@ -91,7 +91,7 @@ impl Octets for Watched<'_> {
 
     fn receive(&mut self) -> Result<(), Ending> {
         let mut part = [0; 16 * 1024];
-        match self.wire.stream.read(&mut part) {
+        match interrupted(|| self.wire.stream.read(&mut part)) {
             Ok(0) => Err(Ending::Fin),
             Ok(n) => {
                 self.wire.buffer.extend_from_slice(&part[..n]);
@@ -104,9 +104,21 @@ impl Octets for Watched<'_> {
     }
 }
 
+/// Reads again when a signal came between, as one does when a child of this process ends: a socket with a timeout is not
+/// read on by the system.
+fn interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 impl Wire {
-    /// Sends a request; a server that has closed meanwhile shows when it is read from.
-    fn send(&mut self, ask: &Ask) {
+    /// Sends a request; a server that has closed meanwhile shows when it is read from. Gives what is to be sent when the
+    /// server says 100.
+    fn send(&mut self, ask: &Ask) -> Option<Vec<u8>> {
         let version = if ask.http10 { "1.0" } else { "1.1" };
         let mut octets = format!("{} {} HTTP/{version}\r\n", ask.method, ask.target);
         if !ask.http10 && !ask.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -116,6 +128,7 @@ impl Wire {
             octets += &format!("{name}: {value}\r\n");
         }
         let mut octets = octets.into_bytes();
+        let mut later = None;
         match &ask.body {
             AskBody::None => octets.extend_from_slice(b"\r\n"),
             AskBody::Block(body) => {
@@ -126,9 +139,15 @@ impl Wire {
                 octets.extend_from_slice(format!("Content-Length: {}\r\n\r\n", body.len() + missing).as_bytes());
                 octets.extend_from_slice(body);
             }
-            AskBody::Chunked(body) => {
+            AskBody::Expect(body) => {
+                let head = format!("Expect: 100-continue\r\nContent-Length: {}\r\n\r\n", body.len());
+                octets.extend_from_slice(head.as_bytes());
+                later = Some(body.clone());
+            }
+            AskBody::Chunked(body) | AskBody::Pieces(body, _) => {
                 octets.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n");
-                let (first, second) = body.split_at(body.len() / 2);
+                let at = if let AskBody::Pieces(_, at) = ask.body { at } else { body.len() / 2 };
+                let (first, second) = body.split_at(at);
                 for chunk in [first, second].into_iter().filter(|chunk| !chunk.is_empty()) {
                     octets.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
                     octets.extend_from_slice(chunk);
@@ -153,12 +172,14 @@ impl Wire {
         } else {
             write();
         }
+        later
     }
 }
 
 impl Connection for Wire {
     fn ask_watched(&mut self, ask: &Ask, watch: &mut (dyn FnMut(&[u8]) + Send)) -> Answer {
-        self.send(ask);
+        let mut later = self.send(ask);
+        let mut continued = false;
         let to = match ask.method.as_str() {
             "HEAD" => To::Head,
             "CONNECT" => To::Connect,
@@ -167,7 +188,12 @@ impl Connection for Wire {
         let mut octets = Watched { wire: self, seen: Vec::new(), watch };
         let reply = loop {
             match Reply::read(&mut octets, to) {
-                Outcome::Reply(reply) if reply.status < 200 => {}
+                Outcome::Reply(reply) if reply.status < 200 => {
+                    continued |= reply.status == 100;
+                    let body = later.take().unwrap_or_default();
+                    // A server that has closed meanwhile shows when it is read from.
+                    let _ = octets.wire.stream.write_all(&body);
+                }
                 Outcome::Reply(reply) => break *reply,
                 Outcome::Nothing(Ending::Silence) => panic!("no answer to {ask:?}"),
                 Outcome::Nothing(_) => return Answer::default(),
@@ -190,6 +216,7 @@ impl Connection for Wire {
                 Some(Told::Close) => Framing::Close,
             },
             complete: reply.complete,
+            continued,
         }
     }
 
@@ -198,13 +225,57 @@ impl Connection for Wire {
         self
     }
 
+    fn open(mut self: Box<Self>, ask: &Ask) -> Box<dyn Opened> {
+        self.send(ask);
+        let mut opened = Reading { wire: *self, seen: Vec::new() };
+        opened.until("\r\n\r\n");
+        Box::new(opened)
+    }
+
     fn leave_after(mut self: Box<Self>, ask: &Ask, text: &str) {
         self.send(ask);
         // One byte at a time, so that some are unread when the socket is closed: then the system sends a reset.
         let mut byte = [0; 1];
         while !self.buffer.ends_with(text.as_bytes()) {
-            assert_eq!(self.stream.read(&mut byte).unwrap(), 1, "the response ended before {text:?}");
+            assert_eq!(interrupted(|| self.stream.read(&mut byte)).unwrap(), 1, "the response ended before {text:?}");
             self.buffer.push(byte[0]);
         }
+    }
+}
+
+struct Reading {
+    wire: Wire,
+    seen: Vec<u8>,
+}
+
+impl Opened for Reading {
+    fn more(&mut self) -> Option<&[u8]> {
+        let mut part = [0; 16 * 1024];
+        match self.wire.stream.read(&mut part).expect("more of the response, or its end") {
+            0 => None,
+            n => {
+                self.seen.extend_from_slice(&part[..n]);
+                Some(&self.seen)
+            }
+        }
+    }
+
+    fn until(&mut self, text: &str) -> String {
+        loop {
+            if let Some(taken) = take_until(&mut self.seen, text) {
+                return taken;
+            }
+            assert!(self.more().is_some(), "the response ended before {text:?}");
+        }
+    }
+
+    fn ends(mut self: Box<Self>) -> bool {
+        // What was read already may have the end in it.
+        while !self.seen.ends_with(b"\r\n0\r\n\r\n") {
+            if self.more().is_none() {
+                return false;
+            }
+        }
+        true
     }
 }

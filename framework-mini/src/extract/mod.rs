@@ -116,6 +116,15 @@ impl<S> Deref for State<S> {
 }
 
 /// The header fields of the request.
+///
+/// ```
+/// use framework_mini::{App, Headers};
+///
+/// let site = App::new(())
+///     .get("/", |headers: Headers| headers.get("User-Agent").unwrap_or("somebody").to_owned())
+///     .build()
+///     .unwrap();
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Headers(Vec<(String, Vec<u8>)>);
 

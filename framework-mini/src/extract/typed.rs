@@ -32,7 +32,7 @@ pub struct Query<T>(pub T);
 impl<S, T: DeserializeOwned> FromRequest<S> for Query<T> {
     fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
         let query = request.query();
-        fields::limited(query, request.field_limit(), Status::BAD_REQUEST)?;
+        fields::limited(query.as_bytes(), request.field_limit(), Status::BAD_REQUEST)?;
         serde_html_form::from_str(query)
             .map(Query)
             .map_err(|error| Error::bad_request(format!("The query string does not fit: {error}.")))
@@ -43,6 +43,20 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Query<T> {
 ///
 /// `Result<Form<T>, Error>` lets a handler show the form again; [`Fields`](crate::Fields) lets it say what is wrong with
 /// each field.
+///
+/// ```
+/// use framework_mini::{App, Error, Form, Redirect};
+///
+/// #[derive(serde::Deserialize)]
+/// struct New { title: String, pages: Option<u32> }
+///
+/// fn create(form: Result<Form<New>, Error>) -> Result<Redirect, String> {
+///     let Form(new) = form.map_err(|error| format!("Once more, please: {}", error.message()))?;
+///     println!("{} with {:?} pages", new.title, new.pages);
+///     Ok(Redirect::to("/"))
+/// }
+/// let site = App::new(()).post("/books", create).build().unwrap();
+/// ```
 #[cfg(feature = "forms")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form<T>(pub T);
@@ -99,7 +113,7 @@ impl<S, T: DeserializeOwned> FromRequest<S> for Json<T> {
 impl<T: serde::Serialize> crate::IntoResponse for Json<T> {
     fn into_response(self) -> crate::Response {
         match serde_json::to_vec(&self.0) {
-            Ok(json) => json.into_response().with_header("Content-Type", "application/json"),
+            Ok(json) => crate::response::of_type("application/json", json),
             Err(error) => Error::internal(error).into_response(),
         }
     }

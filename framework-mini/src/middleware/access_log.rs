@@ -5,6 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use gateway_spec::{Application, Body, Bytes, Environ, Error, Errors, StartResponse};
 
+use super::text::push_printable;
 use super::{Content, Filter, Interest, RequestId, ResponseHead, filter, printable};
 
 /// How much of each text that a client chose goes into a line, in bytes.
@@ -16,6 +17,15 @@ const TEXT: usize = 2048;
 /// is escaped, so that nobody writes lines of their own (F09). A status of `-` is an answer that was left to the server: the
 /// application failed before it had a head. Of a file that the server sends by itself the bytes and
 /// the time are those of the hand-over; the servers' own `on_response` knows better.
+///
+/// ```
+/// use framework_mini::App;
+/// use framework_mini::middleware::AccessLog;
+///
+/// let site = App::new(()).get("/", || "Hello!").build().unwrap();
+/// // To a function; without `to`, to the errors stream of the server. With `RequestIds` around or inside, a line has a name.
+/// let site = AccessLog::new(site).json().to(|line| print!("{line}"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct AccessLog<A> {
     application: A,
@@ -107,7 +117,7 @@ impl Filter for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let milliseconds = self.began.elapsed().as_secs_f64() * 1000.0;
-        let mut line = String::with_capacity(200);
+        let mut line = String::with_capacity(256);
         if self.json {
             self.write_json(&mut line, milliseconds);
         } else {
@@ -121,21 +131,26 @@ impl Drop for Line {
 impl Line {
     fn write_combined(&self, line: &mut String, milliseconds: f64) {
         // Quotes would end the field for whoever reads it.
-        let quoted = |text: &str| printable(&text.replace('\\', "\\\\").replace('"', "\\\""), TEXT);
-        let optional = |text: &Option<String>| text.as_deref().map_or_else(|| "-".to_owned(), quoted);
-        let status = self.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
-        let cut = if self.whole { "" } else { " cut" };
-        let _ = write!(
-            line,
-            "{} - - [{}] \"{}\" {status} {} \"{}\" \"{}\" {milliseconds:.1}ms {}{cut}",
-            printable(&self.remote_addr, 64),
-            clf_date(SystemTime::now()),
-            quoted(&self.request),
-            self.bytes,
-            optional(&self.referer),
-            optional(&self.user_agent),
-            optional(&self.id),
-        );
+        let quoted = |line: &mut String, text: Option<&str>| {
+            line.push('"');
+            push_printable(line, text.unwrap_or("-"), TEXT, true);
+            line.push('"');
+        };
+        push_printable(line, &self.remote_addr, 64, false);
+        line.push_str(" - - [");
+        push_clf_date(line, SystemTime::now());
+        line.push_str("] ");
+        quoted(line, Some(&self.request));
+        let _ = match self.status {
+            Some(status) => write!(line, " {status} {} ", self.bytes),
+            None => write!(line, " - {} ", self.bytes),
+        };
+        quoted(line, self.referer.as_deref());
+        line.push(' ');
+        quoted(line, self.user_agent.as_deref());
+        let _ = write!(line, " {milliseconds:.1}ms ");
+        push_printable(line, self.id.as_deref().unwrap_or("-"), TEXT, true);
+        line.push_str(if self.whole { "" } else { " cut" });
     }
 
     fn write_json(&self, line: &mut String, milliseconds: f64) {
@@ -159,12 +174,13 @@ impl Line {
     }
 }
 
-/// `06/Nov/1994:08:49:37 +0000`, of `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn clf_date(time: SystemTime) -> String {
+/// Adds `06/Nov/1994:08:49:37 +0000`, made of `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn push_clf_date(line: &mut String, time: SystemTime) {
     let date = httpdate::fmt_http_date(time);
-    match date.split(' ').collect::<Vec<_>>()[..] {
-        [_, day, month, year, clock, _] => format!("{day}/{month}/{year}:{clock} +0000"),
-        _ => date,
+    // That format has fixed places.
+    let part = |range: std::ops::Range<usize>| date.get(range).unwrap_or_default();
+    for text in [part(5..7), "/", part(8..11), "/", part(12..16), ":", part(17..25), " +0000"] {
+        line.push_str(text);
     }
 }
 
@@ -177,6 +193,8 @@ mod tests {
     #[test]
     fn dates() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        assert_eq!(clf_date(time), "06/Nov/1994:08:49:37 +0000");
+        let mut line = String::new();
+        push_clf_date(&mut line, time);
+        assert_eq!(line, "06/Nov/1994:08:49:37 +0000");
     }
 }

@@ -96,6 +96,12 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether two texts are the same, in a time that depends on their lengths only.
+///
+/// ```
+/// use framework_mini::middleware::constant_time_eq;
+///
+/// assert!(constant_time_eq(b"secret", b"secret") && !constant_time_eq(b"secret", b"Secret"));
+/// ```
 #[must_use]
 pub fn constant_time_eq(one: &[u8], two: &[u8]) -> bool {
     one.len() == two.len() && std::hint::black_box(one.iter().zip(two).fold(0, |all, (a, b)| all | (a ^ b))) == 0

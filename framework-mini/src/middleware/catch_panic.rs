@@ -12,6 +12,17 @@ use super::printable;
 /// Answers 500 when an application panics, in its call or in its body, so that the layers around it see a response.
 ///
 /// Servers survive a panic by themselves, but their 500 has no request id, no CORS headers and no log line of yours.
+///
+/// ```
+/// use framework_mini::middleware::{AccessLog, CatchPanic, RequestIds};
+/// use gateway_spec::{Environ, Error, StartResponse};
+///
+/// fn buggy(environ: &mut Environ, _: &mut dyn StartResponse) -> Result<&'static str, Error> {
+///     panic!("nobody has thought of {}", environ.path_info().to_string_lossy())
+/// }
+///
+/// let application = RequestIds::new(AccessLog::new(CatchPanic::new(buggy)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct CatchPanic<A>(A);
 

@@ -11,6 +11,14 @@ use crate::validator::{Conditions, ETag, Validators};
 ///
 /// A response in one block that has neither is given a weak tag, made of its content: the application does its work all
 /// the same, but what the client has is not sent again.
+///
+/// ```
+/// use framework_mini::App;
+/// use framework_mini::middleware::ConditionalGet;
+///
+/// let site = App::new(()).get("/", || "the same page again and again").build().unwrap();
+/// let site = ConditionalGet::new(site); // with an ETag, and 304 for who has the page
+/// ```
 #[derive(Clone, Debug)]
 pub struct ConditionalGet<A> {
     application: A,

@@ -7,6 +7,14 @@ use gateway_spec::{Application, Body, Environ, Error, StartResponse, Status};
 /// `GET`, `HEAD`, `OPTIONS` and `TRACE` always pass, since they change nothing. For the others `Sec-Fetch-Site`, which
 /// all current browsers send and scripts cannot forge, must be `same-origin` or `none`; without it, `Origin` must name
 /// this host. A request with neither comes from no browser, and has no cookies that are not its own.
+///
+/// ```
+/// use framework_mini::App;
+/// use framework_mini::middleware::CrossOriginCheck;
+///
+/// let site = App::new(()).post("/transfer", || "done").build().unwrap();
+/// let site = CrossOriginCheck::new(site).trust("https://partner.example");
+/// ```
 #[derive(Clone, Debug)]
 pub struct CrossOriginCheck<A> {
     application: A,

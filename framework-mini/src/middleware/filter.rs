@@ -9,6 +9,7 @@
 //!               ──── blocks, writes ─────────────────────────► Filter::block ─► server
 //! ```
 
+use std::fmt;
 use std::io::{self, Write};
 use std::mem;
 use std::task::Waker;
@@ -16,6 +17,7 @@ use std::task::Waker;
 use gateway_spec::{Application, Blocks, Body, Bytes, Calls, Environ, Error, StartResponse, Status};
 
 use super::merge_vary;
+use crate::response::as_pairs;
 
 /// What a middleware does to one response. It is made for each request and dropped when the response is over, however
 /// it ends.
@@ -71,39 +73,67 @@ pub enum Content<'b> {
 }
 
 /// A status and headers on their way.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ResponseHead {
     /// The status.
     pub status: Status,
-    /// Names and values, in order.
-    pub headers: Vec<(String, String)>,
+    /// All names and values, one after the other: two allocations for a head, however many headers it has.
+    text: String,
+    fields: Vec<Field>,
+}
+
+/// A header, as places in the text: name, then value.
+#[derive(Clone)]
+struct Field {
+    start: usize,
+    colon: usize,
+    end: usize,
 }
 
 impl ResponseHead {
+    fn new(status: Status, headers: &[(&str, &str)]) -> Self {
+        let length: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        // Room for what layers like to add.
+        let mut head =
+            Self { status, text: String::with_capacity(length + 128), fields: Vec::with_capacity(headers.len() + 4) };
+        headers.iter().for_each(|(name, value)| head.add(name, value));
+        head
+    }
+
+    /// Names and values, in order.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|field| (&self.text[field.start..field.colon], &self.text[field.colon..field.end]))
+    }
+
     /// The first value of a name, in any letter case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Removes all headers of a name.
     pub fn remove(&mut self, name: &str) {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        let Self { text, fields, .. } = self;
+        fields.retain(|field| !text[field.start..field.colon].eq_ignore_ascii_case(name));
     }
 
     /// Sets a header, in place of all of this name.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub fn set(&mut self, name: &str, value: impl AsRef<str>) {
         self.remove(name);
         self.add(name, value);
     }
 
     /// Adds a header; others of this name stay.
-    pub fn add(&mut self, name: &str, value: impl Into<String>) {
-        self.headers.push((name.to_owned(), value.into()));
+    pub fn add(&mut self, name: &str, value: impl AsRef<str>) {
+        let start = self.text.len();
+        self.text.push_str(name);
+        let colon = self.text.len();
+        self.text.push_str(value.as_ref());
+        self.fields.push(Field { start, colon, end: self.text.len() });
     }
 
     /// Adds a header unless there is one of this name.
-    pub fn add_default(&mut self, name: &str, value: impl Into<String>) {
+    pub fn add_default(&mut self, name: &str, value: impl AsRef<str>) {
         if self.get(name).is_none() {
             self.add(name, value);
         }
@@ -113,6 +143,13 @@ impl ResponseHead {
     pub fn add_vary(&mut self, field: &str) {
         let vary = merge_vary(self.get("Vary"), field);
         self.set("Vary", vary);
+    }
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.status)?;
+        f.debug_map().entries(self.headers()).finish()
     }
 }
 
@@ -205,8 +242,8 @@ impl<F: Filter> State<F> {
         };
         let interest = self.filter.head(&mut head, content)?;
         self.phase = Phase::Committed(interest);
-        let headers: Vec<(&str, &str)> = head.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-        outer.start_response(head.status, &headers, exc_info)?;
+        let status = head.status.clone();
+        as_pairs(head.headers(), |headers| outer.start_response(status, headers, exc_info).map(drop))?;
         Ok(interest)
     }
 
@@ -253,11 +290,10 @@ impl<F: Filter> StartResponse for Inner<'_, F> {
             Phase::Open(held) => {
                 // A stand-in for the table, so that the error itself can be passed on with the head.
                 self.state.calls.start(&status, headers, exc_info.as_ref().map(|_| "exc_info".into()))?;
-                let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
                 if status.forbids_content() {
                     self.state.calls.ignore_length();
                 }
-                *held = Some((ResponseHead { status, headers }, exc_info));
+                *held = Some((ResponseHead::new(status, headers), exc_info));
             }
             // Too late: the server has to know, and gives the error back.
             Phase::Committed(_) => {

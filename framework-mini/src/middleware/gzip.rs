@@ -20,6 +20,14 @@ use crate::validator::ETag;
 ///
 /// Where a page has both a secret and text of an attacker's choice, sizes give the secret away (BREACH): do not compress
 /// such pages.
+///
+/// ```
+/// use framework_mini::App;
+/// use framework_mini::middleware::Gzip;
+///
+/// let site = App::new(()).get("/", || "a long page ".repeat(1000)).build().unwrap();
+/// let site = Gzip::new(site).level(4);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Gzip<A> {
     application: A,
@@ -54,7 +62,8 @@ impl<A: Application> Application for Gzip<A> {
             wanted: coding(environ, &["gzip"]).is_some(),
             head_only: environ.method() == "HEAD",
             min_size: self.min_size,
-            encoder: GzEncoder::new(Vec::new(), Compression::new(self.level)),
+            level: self.level,
+            encoder: None,
             whole: None,
         };
         filter(&self.application, environ, start_response, encode)
@@ -65,12 +74,19 @@ struct Encode {
     wanted: bool,
     head_only: bool,
     min_size: u64,
-    encoder: GzEncoder<Vec<u8>>,
+    level: u32,
+    /// Made for the first block, since its tables are large: most responses need none.
+    encoder: Option<GzEncoder<Vec<u8>>>,
     /// A body that was at hand, compressed to see whether it gets smaller.
     whole: Option<Bytes>,
 }
 
 impl Encode {
+    fn encoder(&mut self) -> &mut GzEncoder<Vec<u8>> {
+        let level = self.level;
+        self.encoder.get_or_insert_with(|| GzEncoder::new(Vec::new(), Compression::new(level)))
+    }
+
     /// Whether a response could be compressed for some client.
     fn applies(&self, head: &ResponseHead, content: &Content<'_>) -> bool {
         let declared = || head.get("Content-Length").and_then(|length| gateway_spec::digits(length.as_bytes()));
@@ -129,9 +145,10 @@ impl Filter for Encode {
             return Ok(Interest::Head);
         }
         if let (Content::Whole(block), false) = (content, self.head_only) {
-            self.encoder.write_all(block)?;
-            self.encoder.try_finish()?;
-            let encoded = std::mem::take(self.encoder.get_mut());
+            let encoder = self.encoder();
+            encoder.write_all(block)?;
+            encoder.try_finish()?;
+            let encoded = std::mem::take(encoder.get_mut());
             if encoded.len() >= block.len() {
                 return Ok(Interest::Head);
             }
@@ -139,9 +156,9 @@ impl Filter for Encode {
             self.whole = Some(encoded.into());
         } else {
             head.remove("Content-Length");
-            // Ranges would be of the octets that are not sent.
-            head.remove("Accept-Ranges");
         }
+        // Ranges would be of the octets that are not sent.
+        head.remove("Accept-Ranges");
         head.set("Content-Encoding", "gzip");
         weaken(head);
         Ok(if self.head_only { Interest::Drop } else { Interest::Blocks })
@@ -151,14 +168,16 @@ impl Filter for Encode {
         if let Some(whole) = self.whole.take() {
             return Ok(whole);
         }
-        self.encoder.write_all(&block)?;
+        let encoder = self.encoder();
+        encoder.write_all(&block)?;
         // Out with it: the next block may be a long time coming (GW-BUF-03).
-        self.encoder.flush()?;
-        Ok(std::mem::take(self.encoder.get_mut()).into())
+        encoder.flush()?;
+        Ok(std::mem::take(encoder.get_mut()).into())
     }
 
     fn end(&mut self) -> Result<Bytes, Error> {
-        self.encoder.try_finish()?;
-        Ok(std::mem::take(self.encoder.get_mut()).into())
+        let encoder = self.encoder();
+        encoder.try_finish()?;
+        Ok(std::mem::take(encoder.get_mut()).into())
     }
 }

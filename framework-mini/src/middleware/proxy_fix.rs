@@ -19,14 +19,17 @@ use gateway_spec::{Application, Body, Environ, Error, Scheme, StartResponse};
 /// let site = ProxyFix::new(site, ForwardedBy::XForwarded).hops(1);
 /// ```
 ///
-/// `REMOTE_ADDR`, the scheme and `HTTP_HOST` change; [`peer_addr`](Environ::peer_addr) stays. Without
-/// [`hops`](Self::hops) or [`networks`](Self::networks) nothing does.
+/// `REMOTE_ADDR` and the scheme change, and `HTTP_HOST` by the standard header or on request ([`host`](Self::host));
+/// [`peer_addr`](Environ::peer_addr) stays. Without [`hops`](Self::hops) or [`networks`](Self::networks) nothing changes.
+///
+/// The nearest proxy has to set each header that is looked at on every request: one that it lets through is the client's.
 #[derive(Clone, Debug)]
 pub struct ProxyFix<A> {
     application: A,
     by: ForwardedBy,
     hops: usize,
     networks: Vec<Network>,
+    host: bool,
     prefix: bool,
 }
 
@@ -34,7 +37,7 @@ pub struct ProxyFix<A> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForwardedBy {
-    /// `X-Forwarded-For`, `-Proto` and `-Host`.
+    /// `X-Forwarded-For` and `-Proto`, and `-Host` on request.
     XForwarded,
     /// `Forwarded` (RFC 7239).
     Forwarded,
@@ -79,7 +82,7 @@ impl Network {
 impl<A> ProxyFix<A> {
     /// Believes nobody yet.
     pub const fn new(application: A, by: ForwardedBy) -> Self {
-        Self { application, by, hops: 0, networks: Vec::new(), prefix: false }
+        Self { application, by, hops: 0, networks: Vec::new(), host: false, prefix: false }
     }
 
     /// Believes so many proxies, the nearest first. Every request must really come through them all.
@@ -93,6 +96,14 @@ impl<A> ProxyFix<A> {
     #[must_use]
     pub fn networks(mut self, networks: impl IntoIterator<Item = Network>) -> Self {
         self.networks.extend(networks);
+        self
+    }
+
+    /// Takes the host of `X-Forwarded-Host` too. Off unless asked for: proxies that set the other headers often let this one
+    /// through, and then a client chooses the host in URLs that the application writes, in mails for example.
+    #[must_use]
+    pub const fn host(mut self) -> Self {
+        self.host = true;
         self
     }
 
@@ -132,7 +143,9 @@ impl<A> ProxyFix<A> {
         if let Some(scheme) = element.scheme {
             environ.set_url_scheme(scheme);
         }
-        if let Some(host) = element.host.clone() {
+        // In an element of the standard header everything is from who wrote the element.
+        let host = element.host.clone().filter(|_| self.host || self.by == ForwardedBy::Forwarded);
+        if let Some(host) = host {
             environ.set("HTTP_HOST", host);
         }
         if self.prefix {
@@ -206,10 +219,14 @@ fn forwarded(text: &str) -> Element {
 }
 
 /// The parts of a list, where a separator in quotes separates nothing.
+///
+/// If the quotes do not come in pairs, they mean nothing: a client that opens one and never closes it must not swallow
+/// what the proxy adds behind it.
 fn split_quoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
+    let paired = text.bytes().filter(|b| *b == b'"').count().is_multiple_of(2);
     let mut quoted = false;
     text.split(move |c| {
-        quoted ^= c == '"';
+        quoted ^= c == '"' && paired;
         c == separator && !quoted
     })
 }
@@ -263,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_number_of_hops() {
-        let fix = |hops: usize| ProxyFix::new((), ForwardedBy::XForwarded).hops(hops);
+        let fix = |hops: usize| ProxyFix::new((), ForwardedBy::XForwarded).hops(hops).host();
         let three = ("X-Forwarded-For", "6.6.6.6, 1.1.1.1, 2.2.2.2");
         for (hops, headers, expected) in [
             (0, vec![three], UNCHANGED),
@@ -282,6 +299,10 @@ mod tests {
         ] {
             assert_eq!(fixed(&fix(hops), &headers), expected, "{hops} {headers:?}");
         }
+        // A proxy that sets the others may let the client's host through.
+        let headers = [three, ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "evil.example")];
+        let without = ProxyFix::new((), ForwardedBy::XForwarded).hops(1);
+        assert_eq!(fixed(&without, &headers), "2.2.2.2 https://localhost:8000/a");
     }
 
     #[test]
@@ -312,6 +333,10 @@ mod tests {
             ("for=1.1.1.1;proto=https;host=a.example", "1.1.1.1 https://a.example/a"),
             ("for=6.6.6.6, FOR=\"[2001:db8::1]:80\"; Proto=HTTPS", "2001:db8::1 https://localhost:8000/a"),
             ("for=\"_hidden, for=6.6.6.6\"", UNCHANGED),
+            // A client that opens a quote hides nothing of what the proxy says.
+            ("for=\"x, for=1.1.1.1", "1.1.1.1 http://localhost:8000/a"),
+            ("for=\"6.6.6.6, for=\"[2001:db8::1]\"", "2001:db8::1 http://localhost:8000/a"),
+            ("for=\"\\\", for=1.1.1.1", "1.1.1.1 http://localhost:8000/a"),
             ("for=unknown;proto=https", "10.0.0.1 https://localhost:8000/a"),
             (";;=,", UNCHANGED),
         ] {

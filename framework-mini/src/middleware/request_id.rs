@@ -14,6 +14,23 @@ use super::{Content, Filter, Interest, ResponseHead, filter};
 pub struct RequestId(pub String);
 
 /// Gives each request a [`RequestId`].
+///
+/// ```
+/// use framework_mini::middleware::{RequestId, RequestIds};
+/// use framework_mini::{App, Error, FromRequest, Request};
+///
+/// struct Id(String);
+///
+/// impl<S> FromRequest<S> for Id {
+///     fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
+///         let id = request.environ().extensions().get().map(|RequestId(id)| id.clone());
+///         Ok(Self(id.unwrap_or_default()))
+///     }
+/// }
+///
+/// let site = App::new(()).get("/", |Id(id): Id| format!("If you call us, tell us {id}.")).build().unwrap();
+/// let site = RequestIds::new(site);
+/// ```
 #[derive(Clone, Debug)]
 pub struct RequestIds<A> {
     application: A,
@@ -46,7 +63,7 @@ impl<A: Application> Application for RequestIds<A> {
 
 impl Filter for RequestId {
     fn head(&mut self, head: &mut ResponseHead, _: &Content<'_>) -> Result<Interest, Error> {
-        head.set("X-Request-Id", self.0.clone());
+        head.set("X-Request-Id", &self.0);
         Ok(Interest::Head)
     }
 }

@@ -1,5 +1,6 @@
 //! [`SecurityHeaders`]: what makes browsers more careful.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway_spec::{Application, Body, Environ, Error, Scheme, StartResponse};
@@ -10,12 +11,26 @@ use super::{Content, Filter, Interest, ResponseHead, filter};
 ///
 /// By default: `X-Content-Type-Options: nosniff`, `X-Frame-Options: DENY`, `Referrer-Policy: same-origin` and
 /// `Cross-Origin-Opener-Policy: same-origin`.
+///
+/// ```
+/// use std::time::Duration;
+/// use framework_mini::App;
+/// use framework_mini::middleware::SecurityHeaders;
+///
+/// let site = App::new(()).get("/", || "Hello!").build().unwrap();
+/// let site = SecurityHeaders::new(site)
+///     .with("Content-Security-Policy", "default-src 'self'")
+///     .hsts(Duration::from_secs(3600));
+/// ```
 #[derive(Clone, Debug)]
 pub struct SecurityHeaders<A> {
     application: A,
-    headers: Vec<(&'static str, String)>,
+    headers: Headers,
     hsts: Option<String>,
 }
+
+/// The same for every request, so shared and not copied.
+type Headers = Arc<Vec<(&'static str, String)>>;
 
 impl<A> SecurityHeaders<A> {
     /// With the defaults.
@@ -27,21 +42,21 @@ impl<A> SecurityHeaders<A> {
             ("Cross-Origin-Opener-Policy", "same-origin"),
         ];
         let headers = defaults.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
-        Self { application, headers, hsts: None }
+        Self { application, headers: Arc::new(headers), hsts: None }
     }
 
     /// With another value of a header, or one header more.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self = self.without(name);
-        self.headers.push((name, value.into()));
+        Arc::make_mut(&mut self.headers).push((name, value.into()));
         self
     }
 
     /// Without a header.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
-        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        Arc::make_mut(&mut self.headers).retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self
     }
 
@@ -56,20 +71,23 @@ impl<A> SecurityHeaders<A> {
 
 impl<A: Application> Application for SecurityHeaders<A> {
     fn call(&self, environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<Body, Error> {
-        let mut headers = self.headers.clone();
-        if let Some(hsts) = self.hsts.clone().filter(|_| environ.url_scheme() == Scheme::Https) {
-            headers.push(("Strict-Transport-Security", hsts));
-        }
-        filter(&self.application, environ, start_response, Defaults(headers))
+        let hsts = self.hsts.clone().filter(|_| environ.url_scheme() == Scheme::Https);
+        filter(&self.application, environ, start_response, Defaults { headers: Arc::clone(&self.headers), hsts })
     }
 }
 
-struct Defaults(Vec<(&'static str, String)>);
+struct Defaults {
+    headers: Headers,
+    hsts: Option<String>,
+}
 
 impl Filter for Defaults {
     fn head(&mut self, head: &mut ResponseHead, _: &Content<'_>) -> Result<Interest, Error> {
-        for (name, value) in self.0.drain(..) {
+        for (name, value) in &*self.headers {
             head.add_default(name, value);
+        }
+        if let Some(hsts) = &self.hsts {
+            head.add_default("Strict-Transport-Security", hsts);
         }
         Ok(Interest::Head)
     }

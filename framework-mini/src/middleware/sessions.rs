@@ -134,7 +134,8 @@ impl<A> Sessions<A> {
         self
     }
 
-    /// With another name of the cookie than `session`.
+    /// With another name of the cookie than `session`. `__Host-session`, for applications that are only there by https, keeps
+    /// hosts beside this one from setting it.
     #[must_use]
     pub fn cookie_name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
@@ -172,15 +173,18 @@ fn seal(key: &SessionKey, name: &str, values: &BTreeMap<String, Value>, now: u64
 impl<A: Application> Application for Sessions<A> {
     fn call(&self, environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<Body, Error> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        let opened = Cookies::of(environ).get(&self.name).and_then(|cookie| self.open(cookie, now));
+        // A host beside this one may have planted another cookie of the name; it cannot sign it.
+        let cookies = Cookies::of(environ);
+        let mut named = cookies.iter().filter(|(name, _)| *name == self.name);
+        let opened = named.find_map(|(_, cookie)| self.open(cookie, now));
         let had_one = opened.is_some();
         // Half of its time is over: a visitor who comes often stays.
         let (values, stale) = match opened {
             Some((values, made)) => (values, now.saturating_sub(made) > self.max_age.as_secs() / 2),
             None => (BTreeMap::new(), false),
         };
-        let inner =
-            Inner { values, changed: stale, seen: false, key: self.keys[0].clone(), name: self.name.clone(), now };
+        let (key, name) = (self.keys[0].clone(), self.name.clone());
+        let inner = Inner { values, changed: false, stale, seen: false, key, name, now };
         let session = Session(Arc::new(Mutex::new(inner)));
         environ.extensions_mut().insert(session.clone());
         let keep = Keep {
@@ -204,6 +208,8 @@ pub struct Session(Arc<Mutex<Inner>>);
 struct Inner {
     values: BTreeMap<String, Value>,
     changed: bool,
+    /// To be signed anew, if it is used at all.
+    stale: bool,
     seen: bool,
     key: SessionKey,
     name: String,
@@ -278,6 +284,12 @@ impl Session {
     }
 }
 
+/// Whether a `Cache-Control` keeps shared caches from keeping a response.
+fn is_private(cache_control: &str) -> bool {
+    let is = |name: &str| ["private", "no-store"].iter().any(|known| name.trim().eq_ignore_ascii_case(known));
+    cache_control.split(',').any(is)
+}
+
 struct Keep {
     session: Session,
     had_one: bool,
@@ -292,16 +304,64 @@ impl Filter for Keep {
         if inner.seen {
             head.add_vary("Cookie");
         }
-        if inner.changed && (self.had_one || !inner.values.is_empty()) {
+        // A page that does not look at the session may be kept by caches for everybody, so it renews none.
+        let changed = inner.changed || (inner.stale && inner.seen);
+        if changed && (self.had_one || !inner.values.is_empty()) {
             let cookie = match inner.values.is_empty() {
                 true => Cookie::remove(&inner.name),
                 false => Cookie::new(&inner.name, seal(&inner.key, &inner.name, &inner.values, inner.now)?)
                     .max_age(self.max_age),
             };
             head.add("Set-Cookie", cookie.render(&self.mount, self.https)?);
-            // Nobody else's cache may keep it.
-            head.add_default("Cache-Control", "no-store");
+            // No cache may give it to somebody else, whatever the handler has thought of caches.
+            if !head.get("Cache-Control").is_some_and(is_private) {
+                head.set("Cache-Control", "no-store");
+            }
         }
         Ok(Interest::Head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestRequest, TestResponse};
+    use gateway_spec::Status;
+
+    const DAY: u64 = 86_400;
+
+    /// Sends a cookie that was signed so many days ago to an application that looks at its session or not.
+    fn days_ago(days: u64, look: bool, cache_control: &'static str) -> TestResponse {
+        let application = move |environ: &mut Environ<'_>, start: &mut dyn StartResponse| {
+            let user =
+                look.then(|| environ.extensions().get::<Session>().and_then(|session| session.get::<u64>("user")));
+            start.start(Status::OK, &[("Cache-Control", cache_control)])?;
+            Ok(format!("{user:?}"))
+        };
+        let key = SessionKey::new(&[7; 32]).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let values = BTreeMap::from([("user".to_owned(), Value::from(7))]);
+        let cookie = seal(&key, "session", &values, now - days * DAY).unwrap();
+        // Another cookie of the name, planted by a neighbour, comes first.
+        let cookies = format!("session=planted.x; session={cookie}");
+        TestRequest::get("/").header("Cookie", cookies).send(&Sessions::new(application, key))
+    }
+
+    #[test]
+    fn a_session_ends_unless_it_is_used() {
+        for (days, look, text, renewed) in [
+            (1, true, "Some(Some(7))", false),
+            (8, true, "Some(Some(7))", true),
+            (13, true, "Some(Some(7))", true),
+            (14, true, "Some(None)", false),
+            (8, false, "None", false), // a page for everybody renews nobody's
+        ] {
+            let response = days_ago(days, look, "max-age=9");
+            assert_eq!(response.text(), text, "{days} days");
+            assert_eq!(response.header("Set-Cookie").is_some(), renewed, "{days} days");
+            assert_eq!(response.header("Vary"), look.then_some("Cookie"));
+            assert_eq!(response.all("Cache-Control"), [if renewed { "no-store" } else { "max-age=9" }]);
+        }
+        assert_eq!(days_ago(8, true, "private, max-age=9").all("Cache-Control"), ["private, max-age=9"]);
     }
 }

@@ -108,7 +108,7 @@ fn browser_decoded(text: &str) -> String {
     text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
 }
 
-/// See [`Part::safe_file_name`](super::Part::safe_file_name).
+/// See [`safe_file_name`](super::safe_file_name).
 pub(super) fn safe(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let kept =

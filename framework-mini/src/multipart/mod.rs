@@ -19,25 +19,34 @@ const MAX_TEXT: u64 = 64 * 1024;
 /// A form with files: its parts one after the other, as they arrive. Nothing is kept in memory but 32 KiB.
 ///
 /// ```
-/// use std::fs::File;
-/// use std::io;
+/// use std::{fs, io, path::Path};
 /// use framework_mini::{App, Error, Multipart};
 ///
+/// /// Files go to disk as they arrive, however large they are.
 /// fn upload(mut form: Multipart) -> Result<String, Error> {
 ///     let mut saved = Vec::new();
 ///     while let Some(mut part) = form.next_part()? {
-///         match part.safe_file_name() {
-///             Some(name) => {
-///                 let length = io::copy(&mut part, &mut io::sink())?; // a file, in earnest
-///                 saved.push(format!("{name}: {length} bytes"));
+///         let Some(name) = part.safe_file_name() else {
+///             saved.push(format!("{}: {}", part.name().to_owned(), part.text()?));
+///             continue;
+///         };
+///         let path = Path::new("uploads").join(&name);
+///         // Nothing that is there is overwritten, and what did not arrive whole does not stay.
+///         let mut file = fs::File::create_new(&path).map_err(|error| Error::conflict("This is there.").because(error))?;
+///         match io::copy(&mut part, &mut file) {
+///             Ok(length) => saved.push(format!("{name}: {length} bytes")),
+///             Err(error) => {
+///                 fs::remove_file(&path)?;
+///                 return Err(error.into());
 ///             }
-///             None => saved.push(format!("{}: {}", part.name().to_owned(), part.text()?)),
 ///         }
 ///     }
 ///     Ok(saved.join("\n"))
 /// }
-/// let site = App::new(()).post("/upload", upload).stream_limit(1 << 30).build().unwrap();
+/// let site = App::new(()).post("/upload", upload).stream_limit(2 << 30).build().unwrap();
 /// ```
+///
+/// The server has a limit of its own for request bodies: both have to allow what is to come.
 ///
 /// # Limits
 /// The whole body by [`App::stream_limit`](crate::App::stream_limit), 1000 parts, 16 KiB of headers for each part, 8 KiB
@@ -121,9 +130,7 @@ impl Part<'_> {
         self.disposition.file_name.as_deref()
     }
 
-    /// The name of the file as a name that can be written to in a folder: without folders, drives, controls and what
-    /// some system does not allow, not beginning with a dot, of at most 200 bytes. `file` if nothing is left. `None` if
-    /// this is no file, or none was chosen.
+    /// The name of the file as [`safe_file_name`] makes it; `None` if this is no file, or none was chosen.
     #[must_use]
     pub fn safe_file_name(&self) -> Option<String> {
         self.file_name().filter(|name| !name.is_empty()).map(disposition::safe)
@@ -158,6 +165,18 @@ impl Part<'_> {
         }
         Ok(bytes)
     }
+}
+
+/// The name of a file that a client chose as a name that can be written to in a folder: without folders, drives, controls
+/// and what some system does not allow, not beginning with a dot, of at most 201 bytes. `file` if nothing is left.
+///
+/// ```
+/// assert_eq!(framework_mini::safe_file_name("../../Käse.txt"), "Käse.txt");
+/// assert_eq!(framework_mini::safe_file_name("C:\\.."), "file");
+/// ```
+#[must_use]
+pub fn safe_file_name(name: &str) -> String {
+    disposition::safe(name)
 }
 
 impl Read for Part<'_> {

@@ -3,7 +3,7 @@
 use gateway_spec::{Field, Version, digits};
 
 use super::Reject;
-use super::head::is_authority;
+use super::target::is_authority;
 
 /// How the end of a request body is found (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,11 +16,13 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// Collects the few fields that the server itself must understand, in one pass over all.
-#[derive(Debug, Default)]
-pub(crate) struct Framer<'b> {
-    host: Option<&'b [u8]>,
-    length: Option<&'b [u8]>,
+/// What the few fields say that the server itself must understand, collected in one pass over all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Framer {
+    /// Which field is `Host`.
+    host: Option<usize>,
+    /// Which field is `Content-Length`.
+    length: Option<usize>,
     coding: Option<Coding>,
     expectation: Option<Expectation>,
     close: bool,
@@ -43,14 +45,26 @@ enum Expectation {
     Other,
 }
 
-impl<'b> Framer<'b> {
-    /// Takes one field line.
-    pub(crate) fn field(&mut self, field: &Field<'b>) -> Result<(), Reject> {
+impl Framer {
+    /// Reads the field lines.
+    pub(crate) fn read(fields: &[Field<'_>]) -> Result<Self, Reject> {
+        let mut framer = Self::default();
+        for (index, field) in fields.iter().enumerate() {
+            framer.field(index, field)?;
+        }
+        Ok(framer)
+    }
+
+    fn field(&mut self, index: usize, field: &Field<'_>) -> Result<(), Reject> {
         let is = |name: &str| field.name.eq_ignore_ascii_case(name);
         // By length first: most names are done after one comparison of numbers.
         match field.name.len() {
             0 => Err(Reject::bad_request("A field has no name.")),
-            4 if field.name == "Host" || is("host") => once(&mut self.host, field.value, "There are two Host fields."),
+            // Every request that reaches this server is about an http URI, which has a host (H1-TGT-06).
+            4 if is("host") && !is_authority(field.value) => {
+                Err(Reject::bad_request("The Host field is not a host with a port."))
+            }
+            4 if is("host") => once(&mut self.host, index, "There are two Host fields."),
             6 if is("expect") => {
                 let continues = field.value.eq_ignore_ascii_case(b"100-continue") && self.expectation.is_none();
                 self.expectation = Some(if continues { Expectation::Continue } else { Expectation::Other });
@@ -63,7 +77,7 @@ impl<'b> Framer<'b> {
                 }
                 Ok(())
             }
-            14 if is("content-length") => once(&mut self.length, field.value, "There are two Content-Length fields."),
+            14 if is("content-length") => once(&mut self.length, index, "There are two Content-Length fields."),
             17 if is("transfer-encoding") => self.coding(field.value),
             _ => Ok(()),
         }
@@ -88,20 +102,17 @@ impl<'b> Framer<'b> {
         Ok(())
     }
 
-    /// The value of `Host`, checked (H1-HOST-01 to H1-HOST-03).
-    pub(crate) fn host(&self, version: Version) -> Result<Option<&'b [u8]>, Reject> {
+    /// Which field is `Host`, whose value is a host with a port (H1-HOST-01 to H1-HOST-03).
+    pub(crate) fn host(&self, version: Version) -> Result<Option<usize>, Reject> {
         match self.host {
-            None if version == Version::Http10 => Ok(None),
-            None => Err(Reject::bad_request("The Host field is missing.")),
-            // Every request that reaches this server is about an http URI, which has a host (H1-TGT-06).
-            Some(host) if is_authority(host) => Ok(Some(host)),
-            Some(_) => Err(Reject::bad_request("The Host field is not a host with a port.")),
+            None if version == Version::Http11 => Err(Reject::bad_request("The Host field is missing.")),
+            host => Ok(host),
         }
     }
 
-    /// Where the body ends.
-    pub(crate) fn framing(&self, version: Version, max_body: u64) -> Result<Framing, Reject> {
-        match (self.coding, self.length) {
+    /// Where the body ends; `fields` are those that were read.
+    pub(crate) fn framing(&self, version: Version, max_body: u64, fields: &[Field<'_>]) -> Result<Framing, Reject> {
+        match (self.coding, self.length.and_then(|index| fields.get(index)).map(|field| field.value)) {
             (Some(_), Some(_)) => {
                 Err(Reject::bad_request("Content-Length and Transfer-Encoding exclude each other.")) // H1-FRM-07
             }
@@ -144,8 +155,8 @@ impl<'b> Framer<'b> {
 
 const ENDLESS: Reject = Reject::bad_request("Transfer-Encoding must end in one chunked.");
 
-fn once<'b>(place: &mut Option<&'b [u8]>, value: &'b [u8], why: &'static str) -> Result<(), Reject> {
-    match place.replace(value) {
+fn once(place: &mut Option<usize>, index: usize, why: &'static str) -> Result<(), Reject> {
+    match place.replace(index) {
         None => Ok(()),
         Some(_) => Err(Reject::bad_request(why)),
     }
@@ -168,16 +179,16 @@ fn trim(mut value: &[u8]) -> &[u8] {
 mod tests {
     use super::*;
 
-    fn framer<'b>(fields: &[(&'b str, &'b str)]) -> Result<Framer<'b>, u16> {
-        let mut framer = Framer::default();
-        for (name, value) in fields {
-            framer.field(&Field { name, value: value.as_bytes() }).map_err(|reject| reject.code)?;
-        }
-        Ok(framer)
+    fn list<'b>(fields: &[(&'b str, &'b str)]) -> Vec<Field<'b>> {
+        fields.iter().map(|&(name, value)| Field { name, value: value.as_bytes() }).collect()
+    }
+
+    fn framer(fields: &[(&str, &str)]) -> Result<Framer, u16> {
+        Framer::read(&list(fields)).map_err(|reject| reject.code)
     }
 
     fn framing(fields: &[(&str, &str)], version: Version) -> Result<Framing, u16> {
-        framer(fields)?.framing(version, 1000).map_err(|reject| reject.code)
+        framer(fields)?.framing(version, 1000, &list(fields)).map_err(|reject| reject.code)
     }
 
     #[test]

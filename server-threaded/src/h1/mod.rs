@@ -1,6 +1,7 @@
 //! HTTP/1.1 on the wire: rules as pure functions of bytes. No socket and no clock here.
 //!
-//! In scope: request heads ([`head`], with a fast way for usual ones in `scan`), framing and persistence ([`framing`]), chunked bodies with their extensions and
+//! In scope: request heads ([`head`]: usual ones by `scan` and `section`, all others by `grammar`; `target`,
+//! `octets`), framing and persistence ([`framing`]), chunked bodies with their extensions and
 //! trailers ([`chunked`]), response heads and chunks ([`response`]), the `Date` ([`date`]). Out of scope: everything
 //! that RFC 9110 leaves to resources (conditions, ranges, negotiation), which applications see untouched.
 //!
@@ -10,9 +11,13 @@
 pub(crate) mod chunked;
 pub(crate) mod date;
 pub(crate) mod framing;
+mod grammar;
 pub(crate) mod head;
+mod octets;
 pub(crate) mod response;
 mod scan;
+pub(crate) mod section;
+mod target;
 
 use gateway_spec::Status;
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use gateway_spec::{Head, Status, Version};
+use gateway_spec::{Head, Status, Version, trim_blanks};
 
 use super::Reject;
 
@@ -78,9 +78,9 @@ fn write_status_line(out: &mut Vec<u8>, status: &Status) {
     }
 }
 
-/// What the server adds to a head.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ending<'e> {
+/// What decides what the server adds to a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
     pub(crate) framing: Framing,
     /// For a response without content: the length that the application declared (H1-NOB-03), or that of the body that
     /// is not sent.
@@ -88,13 +88,11 @@ pub(crate) struct Ending<'e> {
     pub(crate) code: u16,
     pub(crate) version: Version,
     pub(crate) keep: bool,
-    /// `Date` and `Server`.
-    pub(crate) lines: &'e [u8],
 }
 
-/// Ends a head: `Date`, `Server`, framing, persistence, the empty line.
-pub(crate) fn finish_head(out: &mut Vec<u8>, ending: &Ending<'_>) {
-    out.extend_from_slice(ending.lines);
+/// Ends a head: `lines` (`Date` and `Server`), framing, persistence, the empty line.
+pub(crate) fn finish_head(out: &mut Vec<u8>, ending: &Ending, lines: &[u8]) {
+    out.extend_from_slice(lines);
     let length = match ending.framing {
         Framing::Length(length) => Some(length),
         Framing::NoContent if ending.code != 204 => ending.described, // H1-NOB-05
@@ -134,15 +132,8 @@ pub(crate) fn write_reject(out: &mut Vec<u8>, reject: Reject, own: &Own<'_>) -> 
     }
     let length = reject.why.len() as u64 + 1;
     let framing = if own.head_request { Framing::NoContent } else { Framing::Length(length) };
-    let ending = Ending {
-        framing,
-        described: Some(length),
-        code: reject.code,
-        version: own.version,
-        keep: own.keep,
-        lines: own.lines,
-    };
-    finish_head(out, &ending);
+    let ending = Ending { framing, described: Some(length), code: reject.code, version: own.version, keep: own.keep };
+    finish_head(out, &ending, own.lines);
     if own.head_request {
         return 0;
     }
@@ -157,7 +148,7 @@ pub(crate) fn write_early_hints(out: &mut Vec<u8>, headers: &[(&str, &str)]) {
     for (name, value) in headers {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
-        out.extend_from_slice(&gateway_spec::latin1(value).unwrap_or_default());
+        out.extend_from_slice(&gateway_spec::latin1(trim_blanks(value)).unwrap_or_default());
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");
@@ -208,7 +199,7 @@ mod tests {
 
     fn ended(framing: Framing, described: Option<u64>, code: u16, version: Version, keep: bool) -> String {
         let mut out = vec![];
-        finish_head(&mut out, &Ending { framing, described, code, version, keep, lines: b"" });
+        finish_head(&mut out, &Ending { framing, described, code, version, keep }, b"");
         String::from_utf8(out).unwrap()
     }
 

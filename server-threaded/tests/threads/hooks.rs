@@ -72,10 +72,12 @@ fn on_response_sees_every_response() {
         ("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\n".into(), seen("HEAD", "/x", 200, 0)),
         (post("/error", "\r\n"), of_server("POST", "/error", 500)),
         (post("/cut", "\r\n"), Seen { aborted: true, ..seen("POST", "/cut", 200, 5) }),
-        // The request could not be read, so there is no more to tell than this.
-        ("BAD\r\n\r\n".into(), of_server("", "", 400)),
-        ("GET / HTTP/1.1\r\nHost: a\r\nX: ".into(), of_server("", "", 408)),
-        (post("/", "Content-Length: 101\r\n\r\n"), of_server("", "", 413)),
+        // Of a request that could not be read there is no more to tell than how it begins.
+        ("\r\n@ /z\r\n\r\n".into(), of_server("@", "/z", 400)),
+        ("BAD\r\n\r\n".into(), of_server("BAD", "", 400)),
+        ("GET /x?y HTTP/1.1\r\nHost: a b\r\n\r\n".into(), of_server("GET", "/x?y", 400)),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX: ".into(), of_server("GET", "/", 408)),
+        (post("/", "Content-Length: 101\r\n\r\n"), of_server("POST", "/", 413)),
         (post("/late", "Content-Length: 5\r\n\r\n"), of_server("POST", "/late", 408)),
         (post("/long", "Transfer-Encoding: chunked\r\n\r\n65\r\n"), of_server("POST", "/long", 413)),
         (post("/bad", "Transfer-Encoding: chunked\r\n\r\nx\r\n"), of_server("POST", "/bad", 400)),

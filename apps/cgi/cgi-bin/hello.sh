@@ -1,0 +1,5 @@
+#!/bin/sh
+# The least that a script has to say.
+echo "Content-Type: text/plain"
+echo
+echo "Hello, World!"

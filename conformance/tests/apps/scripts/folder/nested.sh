@@ -1,0 +1,2 @@
+#!/bin/sh
+printf 'Content-Type: text/plain\n\n%s %s\n' "$SCRIPT_NAME" "$PATH_INFO"

@@ -1,0 +1,115 @@
+//! [`LastHead`]: a head that was found valid for one response need not be checked again for the next.
+
+use crate::Status;
+use crate::header::{Facts, Head};
+
+/// The last head that was found valid, for [`Calls::start_after`](crate::Calls::start_after).
+///
+/// Most applications answer most requests with the same headers. A server that keeps one of these for each connection
+/// compares a head with that of the response before, which is cheaper than to check it, and sends the same octets again
+/// if it [is repeated](crate::Head::is_repeated).
+///
+/// ```
+/// use gateway_spec::{Calls, LastHead, Status};
+///
+/// let mut last = LastHead::new();
+/// let mut is_repeated = |headers: &[(&str, &str)]| {
+///     Calls::new().start_after(&mut last, &Status::OK, headers, None).map(|head| head.is_repeated()).ok()
+/// };
+/// assert_eq!(is_repeated(&[("Content-Type", "text/plain")]), Some(false));
+/// assert_eq!(is_repeated(&[("Content-Type", "text/plain")]), Some(true));
+/// assert_eq!(is_repeated(&[("Connection", "close")]), None); // not valid: nothing was sent and nothing changes
+/// assert_eq!(is_repeated(&[("Content-Type", "text/plain")]), Some(true));
+/// ```
+#[derive(Clone, Debug)]
+pub struct LastHead {
+    status: Status,
+    /// Names and values, one behind the other, and the lengths of each.
+    text: String,
+    lengths: Vec<(usize, usize)>,
+    facts: Option<Facts>,
+}
+
+impl LastHead {
+    /// That of no response.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { status: Status::OK, text: String::new(), lengths: Vec::new(), facts: None }
+    }
+
+    /// What the check has found, if the head is this one.
+    pub(crate) fn facts(&self, status: &Status, headers: &[(&str, &str)]) -> Option<Facts> {
+        let facts = self.facts?;
+        if headers.len() != self.lengths.len() || *status != self.status {
+            return None;
+        }
+        let mut rest = self.text.as_bytes();
+        for (&(name, value), &(name_length, value_length)) in headers.iter().zip(&self.lengths) {
+            if (name.len(), value.len()) != (name_length, value_length) {
+                return None;
+            }
+            let (last_name, more) = rest.split_at_checked(name_length)?;
+            let (last_value, more) = more.split_at_checked(value_length)?;
+            if last_name != name.as_bytes() || last_value != value.as_bytes() {
+                return None;
+            }
+            rest = more;
+        }
+        Some(facts)
+    }
+
+    /// Keeps a head that was checked.
+    pub(crate) fn keep(&mut self, head: &Head<'_>, headers: &[(&str, &str)]) {
+        self.status.clone_from(head.status());
+        self.text.clear();
+        self.lengths.clear();
+        for (name, value) in headers {
+            self.text.push_str(name);
+            self.text.push_str(value);
+            self.lengths.push((name.len(), value.len()));
+        }
+        self.facts = Some(head.facts());
+    }
+}
+
+impl Default for LastHead {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Calls;
+
+    proptest! {
+        /// A head is repeated exactly if it is the last valid one, and otherwise as if there had been none.
+        #[test]
+        fn a_head_is_checked_as_if_it_were_the_first(
+            heads in proptest::collection::vec(
+                (200u16..203, proptest::collection::vec(("(A|AB|Date|Content-Length|Te)", "(|1|b|B1|\u{e9}|\n)"), 0..3)), 0..12),
+        ) {
+            let mut last = LastHead::new();
+            let mut valid: Option<&(u16, Vec<(String, String)>)> = None;
+            for head in &heads {
+                let status = Status::from_code(head.0).unwrap();
+                let headers: Vec<_> = head.1.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                let alone = Calls::new().start(&status, &headers, None).map_err(|error| error.to_string());
+                let after = Calls::new().start_after(&mut last, &status, &headers, None).map_err(|error| error.to_string());
+                match (alone, after) {
+                    (Ok(alone), Ok(after)) => {
+                        prop_assert_eq!(after.is_repeated(), valid == Some(head));
+                        prop_assert_eq!(alone.facts(), after.facts());
+                        prop_assert_eq!(alone.headers().collect::<Vec<_>>(), after.headers().collect::<Vec<_>>());
+                        valid = Some(head);
+                    }
+                    (Err(alone), Err(after)) => prop_assert_eq!(alone, after),
+                    (alone, after) => panic!("{alone:?} and {after:?}"),
+                }
+            }
+        }
+    }
+}

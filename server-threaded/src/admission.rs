@@ -1,0 +1,314 @@
+//! [`Admission`]: who has a place, who waits for one, and who gets none.
+//!
+//! At most `max_connections` have a place. At the limit, the connection that has idled for longest makes room; if none
+//! idles, a newcomer waits in a bounded queue, and gets 503 when that is full or the wait too long.
+
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use gateway_spec::Peer;
+
+use crate::Config;
+use crate::clock::{Clock, milliseconds};
+use crate::hooks::{Exchange, Stats};
+use crate::transport::Stream;
+use crate::watch::Wait;
+use crate::watchdog::Refused;
+use crate::wire::Wire;
+
+/// How long a thread without a connection waits for one before it ends.
+const THREAD_IDLE: Duration = Duration::from_secs(10);
+
+/// The places of a server.
+pub(crate) struct Admission {
+    config: Arc<Config>,
+    clock: Arc<Clock>,
+    pool: Mutex<Pool>,
+    /// Signalled when a thread has something to take, or something has ended.
+    changed: Condvar,
+    /// How many connections wait for a place; read without the lock by those that have one.
+    pending: AtomicUsize,
+    turned_away: AtomicU64,
+    refused: Refused,
+}
+
+#[derive(Default)]
+struct Pool {
+    wires: Vec<Arc<Wire>>,
+    /// Handed to a thread that has not come for it yet.
+    ready: VecDeque<(Stream, Peer)>,
+    /// Waiting for a place, since when.
+    pending: VecDeque<(Stream, Peer, u64)>,
+    /// Connections that have a place.
+    open: usize,
+    threads: usize,
+    idle_threads: usize,
+    /// Requests of connections that have ended.
+    requests: u64,
+}
+
+impl Admission {
+    pub(crate) fn new(config: Arc<Config>, clock: Arc<Clock>) -> Self {
+        Self {
+            config,
+            clock,
+            pool: Mutex::default(),
+            changed: Condvar::new(),
+            pending: AtomicUsize::new(0),
+            turned_away: AtomicU64::new(0),
+            refused: Refused::default(),
+        }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a new connection a place, or a place in the queue, or a no. `spawn` makes a thread that takes connections
+    /// with [`next`](Self::next). Returns whether there is something for a watchdog that sleeps.
+    pub(crate) fn enter(&self, stream: Stream, peer: Peer, spawn: impl FnOnce() -> io::Result<()>) -> bool {
+        let mut pool = self.pool();
+        let was_quiet = pool.open == 0;
+        // Who is shed ends in a moment; until then there is one more than allowed.
+        if pool.open < self.config.max_connections || self.shed(&pool) {
+            pool.open += 1;
+            pool.ready.push_back((stream, peer));
+            if pool.idle_threads >= pool.ready.len() {
+                self.changed.notify_one();
+            } else if spawn().is_ok() {
+                pool.threads += 1;
+            } else if pool.threads == 0
+                // No thread to be had. One that is there may come for it later; if there is none, say no.
+                && let Some((stream, peer)) = pool.ready.pop_back()
+            {
+                pool.open -= 1;
+                drop(pool);
+                self.refuse(stream, &peer);
+                return true;
+            }
+            was_quiet
+        } else if pool.pending.len() < self.config.max_pending {
+            pool.pending.push_back((stream, peer, self.clock.now()));
+            self.note_pending(&pool);
+            false
+        } else {
+            drop(pool);
+            self.refuse(stream, &peer);
+            true
+        }
+    }
+
+    /// A connection for a thread that has none. `None` if none comes for a while, or `has_ended` says so: then the thread
+    /// ends.
+    pub(crate) fn next(&self, has_ended: impl Fn() -> bool) -> Option<(Stream, Peer)> {
+        let mut pool = self.pool();
+        let deadline = Instant::now() + THREAD_IDLE;
+        loop {
+            if let Some(next) = pool.ready.pop_front() {
+                return Some(next);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || has_ended() {
+                pool.threads -= 1;
+                return None;
+            }
+            pool.idle_threads += 1;
+            pool = self.changed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
+            pool.idle_threads -= 1;
+        }
+    }
+
+    /// A connection has ended: its place becomes free, or that of who waits for one.
+    pub(crate) fn leave(&self) {
+        let mut pool = self.pool();
+        pool.open -= 1;
+        if pool.open < self.config.max_connections
+            && let Some((stream, peer, _)) = pool.pending.pop_front()
+        {
+            self.note_pending(&pool);
+            pool.open += 1;
+            pool.ready.push_back((stream, peer));
+        }
+    }
+
+    /// Tells all that wait here to look again.
+    pub(crate) fn wake_all(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Puts a connection into the list of those that are being served, while what is returned lives.
+    pub(crate) fn register<'a>(&'a self, wire: &'a Arc<Wire>) -> Registered<'a> {
+        self.pool().wires.push(Arc::clone(wire));
+        Registered { admission: self, wire }
+    }
+
+    /// Adds all connections that are being served to a list.
+    pub(crate) fn list_wires(&self, wires: &mut Vec<Arc<Wire>>) {
+        wires.extend(self.pool().wires.iter().cloned());
+    }
+
+    /// Does something to each connection that is being served.
+    pub(crate) fn each_wire(&self, act: impl Fn(&Wire)) {
+        let mut wires = Vec::new();
+        self.list_wires(&mut wires);
+        wires.iter().for_each(|wire| act(wire));
+    }
+
+    /// Whether somebody waits for a place.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether there is nothing for the watchdog to watch.
+    pub(crate) fn is_quiet(&self) -> bool {
+        let pool = self.pool();
+        pool.open == 0 && pool.pending.is_empty() && self.refused.is_empty()
+    }
+
+    /// Waits until no connection is left and none waits, or for `limit`, or until `is_enough`. True if none is left.
+    pub(crate) fn wait_until_empty(&self, limit: Duration, is_enough: impl Fn() -> bool) -> bool {
+        let deadline = Instant::now() + limit;
+        let mut pool = self.pool();
+        while pool.open > 0 || !pool.pending.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || is_enough() {
+                return false;
+            }
+            // In steps, as nobody is told that it is enough.
+            let step = left.min(Duration::from_millis(50));
+            pool = self.changed.wait_timeout(pool, step).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Closes the connections that wait for a place.
+    pub(crate) fn drop_pending(&self) {
+        let mut pool = self.pool();
+        pool.pending.clear();
+        self.note_pending(&pool);
+    }
+
+    /// The counts of connections, requests and threads.
+    pub(crate) fn stats(&self) -> Stats {
+        let pool = self.pool();
+        let running: u64 = pool.wires.iter().map(|wire| wire.requests.load(Ordering::Relaxed)).sum();
+        Stats {
+            accepted: 0,
+            open: pool.open,
+            requests: pool.requests + running,
+            refused: self.turned_away.load(Ordering::Relaxed),
+            threads: pool.threads,
+        }
+    }
+
+    /// What has to be done now and then: room for who waits, a no for who has waited too long or was told so.
+    pub(crate) fn tick(&self, now: u64) {
+        if self.has_pending() {
+            self.make_room();
+            self.refuse_late(now);
+        }
+        self.refused.tick(now);
+    }
+
+    /// Lets idle connections make room for who waits: all were busy when they came, some may not be any more.
+    fn make_room(&self) {
+        let pool = self.pool();
+        for _ in 0..pool.pending.len() {
+            if !self.shed(&pool) {
+                break;
+            }
+        }
+    }
+
+    /// Says no to who has waited too long for a place.
+    fn refuse_late(&self, now: u64) {
+        let limit = milliseconds(self.config.pending_timeout);
+        let mut late = Vec::new();
+        let mut pool = self.pool();
+        while pool.pending.front().is_some_and(|(_, _, since)| since + limit <= now) {
+            late.extend(pool.pending.pop_front());
+        }
+        self.note_pending(&pool);
+        drop(pool);
+        late.into_iter().for_each(|(stream, peer, _)| self.refuse(stream, &peer));
+    }
+
+    /// Says no, and keeps the connection for a moment so that the client can see it.
+    fn refuse(&self, stream: Stream, peer: &Peer) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        let config = &self.config;
+        let server = config.server_header.as_deref();
+        let sent = self.refused.add(stream, &self.clock, server, config.linger_timeout, config.max_pending);
+        self.report_refusal(peer, sent);
+    }
+
+    /// Says no and closes, for want of a descriptor to wait with.
+    pub(crate) fn refuse_at_once(&self, stream: Stream, peer: &Peer) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
+        // Room for none: the stream is closed when it is pushed out again.
+        let alone = Refused::default();
+        let sent = alone.add(stream, &self.clock, self.config.server_header.as_deref(), Duration::ZERO, 1);
+        self.report_refusal(peer, sent);
+    }
+
+    /// Tells the `on_response` hook of a 503 with so many bytes of content; of none if the client has gone before.
+    fn report_refusal(&self, peer: &Peer, sent: Option<u64>) {
+        let Some(hook) = &self.config.on_response else { return };
+        let exchange = Exchange {
+            peer,
+            method: "",
+            target: "",
+            version: "",
+            status: 503,
+            bytes: sent.unwrap_or(0),
+            aborted: sent.is_none(),
+            duration: Duration::ZERO,
+            referer: None,
+            user_agent: None,
+        };
+        // On the thread that accepts, or on the watchdog: a panic must not end them.
+        let _ = catch_unwind(AssertUnwindSafe(|| hook(&exchange)));
+    }
+
+    /// Ends the connection that has idled for longest; `false` if none idles.
+    pub(crate) fn shed_one(&self) -> bool {
+        self.shed(&self.pool())
+    }
+
+    fn shed(&self, pool: &Pool) -> bool {
+        loop {
+            let idle = pool.wires.iter().filter_map(|wire| Some((wire.watch.until(&[Wait::Request])?, wire)));
+            // All idle for the same time at most, so who must end first has begun first.
+            let Some(((_, seen), wire)) = idle.min_by_key(|((until, _), _)| *until) else { return false };
+            if wire.cut(seen) {
+                self.turned_away.fetch_add(1, Ordering::Relaxed);
+                return true;
+            }
+            // It got a request in this moment; look again.
+        }
+    }
+
+    fn note_pending(&self, pool: &Pool) {
+        self.pending.store(pool.pending.len(), Ordering::Relaxed);
+    }
+}
+
+/// A connection is in the list while this lives.
+pub(crate) struct Registered<'a> {
+    admission: &'a Admission,
+    wire: &'a Arc<Wire>,
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.admission.pool();
+        if let Some(index) = pool.wires.iter().position(|wire| Arc::ptr_eq(wire, self.wire)) {
+            pool.wires.swap_remove(index);
+        }
+        pool.requests += self.wire.requests.load(Ordering::Relaxed);
+    }
+}

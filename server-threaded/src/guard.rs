@@ -1,0 +1,52 @@
+//! Where the application's panics end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use gateway_spec::{Body, Error, StartResponse};
+
+/// A body whose panics are errors, also the one in its `Drop`.
+pub(crate) struct Guarded(Option<Body>);
+
+impl Guarded {
+    pub(crate) const fn new(body: Body) -> Self {
+        Self(Some(body))
+    }
+
+    pub(crate) fn next(&mut self, start_response: &mut dyn StartResponse) -> Result<Option<bytes::Bytes>, Error> {
+        let Some(body) = &mut self.0 else { return Ok(None) };
+        guarded(|| body.next(start_response).transpose())
+    }
+
+    pub(crate) const fn get(&mut self) -> Option<&mut Body> {
+        self.0.as_mut()
+    }
+
+    pub(crate) fn close(mut self) -> Result<(), Error> {
+        let body = self.0.take();
+        guarded(|| {
+            drop(body);
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if let Some(body) = self.0.take() {
+            // After an error there is one already; this one is in the panic hook's output.
+            let _ = guarded(|| {
+                drop(body);
+                Ok(())
+            });
+        }
+    }
+}
+
+/// Runs a part of the application; a panic is an error like any other (GW-ERH-05).
+pub(crate) fn guarded<T>(part: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    // What a panic leaves half done belongs to the application, which chose to share it.
+    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(format!("the application panicked: {}", text.unwrap_or("no message")).into())
+    })
+}
