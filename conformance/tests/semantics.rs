@@ -388,9 +388,10 @@ fn gw_ref_26_a_collection_of_headers() {
     impl Filter for Check {
         fn head(&mut self, head: &mut ResponseHead, _: &Content<'_>) -> Result<Interest, gateway_spec::Error> {
             assert_eq!((head.get("x-two"), head.get("X-None")), (Some("1"), None));
-            let copy = head.headers.clone();
+            let text = |head: &ResponseHead| format!("{:?}", head.headers().collect::<Vec<_>>());
+            let before = text(head);
             head.remove("X-None");
-            assert_eq!(head.headers, copy);
+            assert_eq!(text(head), before);
             head.set("x-TWO", "3");
             head.add("X-Two", "4");
             head.add_default("x-two", "5");
