@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Output};
 
 use conformance::trace::workspace;
 
@@ -186,23 +186,32 @@ impl Fault {
         if !self.cases.is_empty() {
             let mut arguments = vec!["test", "-q", "-p", "conformance", "--test", "wire", "--", "--whole", server];
             arguments.extend(self.cases.iter().map(String::as_str));
-            let output = String::from_utf8_lossy(&cargo(&arguments)?.stdout).into_owned();
-            let failed = output.lines().filter_map(|line| line.strip_prefix("FAILED ")?.split(' ').next());
-            caught.extend(failed.map(|case| format!("`{case}`")));
+            let failed = failures(&cargo(&arguments)?, |line| line.strip_prefix("FAILED ")?.split(' ').next())?;
+            caught.extend(failed);
         }
         if !self.tests.is_empty() {
             let module = server.replace('-', "_");
             let names: Vec<String> = self.tests.iter().map(|test| format!("{module}::{test}")).collect();
             let mut arguments = vec!["test", "-p", "conformance", "--test", "contract", "--"];
             arguments.extend(names.iter().map(String::as_str));
-            let output = String::from_utf8_lossy(&cargo(&arguments)?.stdout).into_owned();
-            let failed = output.lines().filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
-            caught.extend(failed.map(|test| format!("`{test}`")));
+            let failed = failures(&cargo(&arguments)?, |line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"))?;
+            caught.extend(failed);
         }
         let more = caught.len().saturating_sub(4);
         caught.truncate(4);
         Ok(caught.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() })
     }
+}
+
+/// The names in the lines of failures; an error if the program failed in another way.
+fn failures(output: &Output, name: impl Fn(&str) -> Option<&str>) -> Result<Vec<String>> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let failed: Vec<String> = text.lines().filter_map(name).map(|name| format!("`{name}`")).collect();
+    if output.status.success() != failed.is_empty() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{}: {}", output.status, errors.lines().last().unwrap_or_default()).into());
+    }
+    Ok(failed)
 }
 
 fn sources(folder: &Path, files: &mut BTreeMap<PathBuf, String>) -> Result<()> {

@@ -127,6 +127,22 @@ limits! {
     write_timeout: Duration = crate::case::duration;
 }
 
+impl Limits {
+    /// The same, but deadlines that are not set are longer than the suite waits for anything. A server's own deadline must
+    /// not pass for its answer: a connection that is kept by mistake would be closed just when the client gives up.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        let long = Some(Duration::from_secs(60));
+        Self {
+            head_timeout: self.head_timeout.or(long),
+            keep_alive_timeout: self.keep_alive_timeout.or(long),
+            body_timeout: self.body_timeout.or(long),
+            write_timeout: self.write_timeout.or(long),
+            ..self.clone()
+        }
+    }
+}
+
 fn number<N: std::str::FromStr>(text: &str) -> Result<N, String> {
     text.parse().map_err(|_| format!("{text:?} is not a number"))
 }

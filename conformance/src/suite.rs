@@ -102,13 +102,14 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Starts a server with these limits.
+    /// Starts a server with these limits, and with deadlines that nothing waits for where they say nothing
+    /// ([`Limits::patient`]).
     ///
     /// # Errors
     /// As the harness says.
     pub fn start(harness: &dyn Harness, limits: &Limits) -> io::Result<Self> {
         let recorder = Arc::new(Recorder::default());
-        let running = harness.start(Arc::new(Probe::new(Arc::clone(&recorder))?), limits)?;
+        let running = harness.start(Arc::new(Probe::new(Arc::clone(&recorder))?), &limits.patient())?;
         Ok(Self { running, recorder })
     }
 
