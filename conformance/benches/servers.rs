@@ -5,7 +5,7 @@
 //! a turn, and the turns of the others are kept until Criterion asks for them. What the machine does to one, it does to
 //! all.
 //!
-//! `report` measures more, above all processor time; this is the quick look.
+//! `report` measures more, above all processor time; this is the quick look. One group alone: `-- pipelined`.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,33 +13,20 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use conformance::load::{Load, Scenario, ServerOptions, ServerProcess, Until, pin, placement, raise_descriptor_limit};
+use conformance::load::{
+    Load, SCENARIOS, Scenario, ServerOptions, ServerProcess, Until, compared, pin, placement, raise_descriptor_limit,
+};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 
-/// The servers, in the order of the results.
-const SERVERS: &[&str] = &[
-    "limit-epoll",
-    "limit-threaded",
-    "server-mio",
-    "server-threaded",
-    #[cfg(feature = "peers")]
-    "hyper",
-    #[cfg(feature = "peers")]
-    "axum",
-    #[cfg(feature = "peers")]
-    "actix-web",
-    #[cfg(feature = "peers")]
-    "may",
-    #[cfg(feature = "peers")]
-    "tiny_http",
-];
-/// The scenarios of `report` that are looked at here.
-const GROUPS: &[&str] = &["plaintext-1", "plaintext", "pipelined", "json", "browser", "echo", "download"];
+/// Turns before measuring. A server that fails in them is left out of the group.
+const TRIAL: usize = 3;
+
 /// A server in its process, and its load.
 struct Lane {
     load: Load,
     /// Turns that were measured and not yet asked for.
     turns: VecDeque<Duration>,
+    name: String,
     /// Keeps the process alive.
     _process: ServerProcess,
 }
@@ -47,17 +34,30 @@ struct Lane {
 impl Lane {
     fn start(name: &str, scenario: &Scenario) -> io::Result<Self> {
         let process = ServerProcess::start(&ServerOptions {
-            program: PathBuf::from(env!("CARGO_BIN_EXE_report")),
+            program: program(),
             wrapper: Vec::new(),
             name: name.to_owned(),
             scenario: scenario.name.to_owned(),
             threads: 1,
             cpus: placement(1).0,
         })?;
-        let mut load = Load::new(process.address(), scenario.workload())?;
-        load.run(Until::Elapsed(Duration::from_millis(100)))?;
-        Ok(Self { load, turns: VecDeque::new(), _process: process })
+        let load = Load::new(process.address(), scenario.workload())?;
+        Ok(Self { load, turns: VecDeque::new(), name: name.to_owned(), _process: process })
     }
+
+    /// One that answered some turns.
+    fn tried(name: &str, scenario: &Scenario, turn: u64) -> io::Result<Self> {
+        let mut lane = Self::start(name, scenario)?;
+        lane.load.greet()?;
+        for _ in 0..TRIAL {
+            lane.load.run(Until::Responses(turn))?;
+        }
+        Ok(lane)
+    }
+}
+
+fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_report"))
 }
 
 /// Gives every lane a turn of `turn` requests.
@@ -85,18 +85,23 @@ fn time(lanes: &mut [Lane], index: usize, count: u64, turn: u64) -> io::Result<D
 fn servers(criterion: &mut Criterion) {
     raise_descriptor_limit().expect("descriptors");
     pin(&placement(1).1).expect("the processors of the load");
-    for name in GROUPS {
-        let scenario = Scenario::named(name).expect("a scenario");
-        let start = |name: &&str| Lane::start(name, &scenario).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let lanes = RefCell::new(SERVERS.iter().map(start).collect::<Vec<Lane>>());
+    let compared = compared(&program()).expect("the report program");
+    for scenario in SCENARIOS {
+        let name = scenario.name;
         // Some milliseconds, whole batches on every connection.
         let turn = (8 * scenario.connections * scenario.depth).max(400) as u64;
-        let mut group = criterion.benchmark_group(*name);
+        let servers = compared.iter().filter(|pair| pair.1 == name).map(|pair| pair.0.as_str());
+        let start = |server: &str| {
+            Lane::tried(server, scenario, turn).inspect_err(|error| eprintln!("{name}: without {server}: {error}")).ok()
+        };
+        let lanes = RefCell::new(servers.filter_map(start).collect::<Vec<Lane>>());
+        let servers: Vec<String> = lanes.borrow().iter().map(|lane| lane.name.clone()).collect();
+        let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(1)).sample_size(10).sampling_mode(SamplingMode::Flat);
         group.warm_up_time(Duration::from_nanos(1)).measurement_time(Duration::from_secs(2));
-        for (index, server) in SERVERS.iter().enumerate() {
+        for (index, server) in servers.iter().enumerate() {
             let mut planned = false;
-            group.bench_function(*server, |bencher| {
+            group.bench_function(server.as_str(), |bencher| {
                 let mut lanes = lanes.borrow_mut();
                 if lanes[index].turns.is_empty() {
                     round(&mut lanes, turn).unwrap_or_else(|error| panic!("{server}: {error}"));

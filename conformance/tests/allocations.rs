@@ -1,5 +1,6 @@
 //! In steady state, a server allocates nothing for a request: not for a small one, not for a browser's, not for
-//! pipelined ones, not for a body. What the application allocates is its own affair; these applications allocate nothing.
+//! pipelined ones, not for a body, not for an answer that was serialised for it. What the application allocates is its
+//! own affair; but for the serialised text, these applications allocate nothing.
 //!
 //! The allocator of this process counts, so the client here must not allocate either, and the tests take turns.
 
@@ -10,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use conformance::load::Exchange;
-use gateway_spec::{Environ, Error, StartResponse, Status};
+use gateway_spec::{Body, Environ, Error, StartResponse, Status};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -31,6 +32,21 @@ fn app(environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Res
     while environ.input().read(&mut buffer)? > 0 {}
     start_response.start(Status::OK, &[("Content-Type", "text/plain")])?;
     Ok(GREETING)
+}
+
+/// An answer as JSON, serialised for each request. The text is all that is allocated.
+fn serialised() -> Result<Body, Error> {
+    #[derive(serde::Serialize)]
+    struct Message {
+        message: &'static str,
+    }
+    Ok(serde_json::to_vec(&Message { message: GREETING })?.into())
+}
+
+fn json(_: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<Body, Error> {
+    let body = serialised()?;
+    start_response.start(Status::OK, &[("Content-Type", "application/json")])?;
+    Ok(body)
 }
 
 /// An application that allocates: shows that the counting counts.
@@ -124,6 +140,21 @@ macro_rules! on_server {
             #[test]
             fn a_body_of_1_kib_allocates_nothing() {
                 none(&Exchange::post("/echo", &[b'x'; 1024], *b""), 1);
+            }
+
+            #[test]
+            fn json_allocates_what_its_serialisation_does() {
+                let _alone = alone();
+                let region = Region::new(ALLOCATOR);
+                let body = serialised().expect("JSON");
+                let change = region.change();
+                let own = change.allocations + change.reallocations;
+                drop(body);
+                assert!(own > 0, "serialising allocates");
+                serve(json, |address| {
+                    let count = allocations(address, &Exchange::get("/json", *b""), 1).expect("answers");
+                    assert_eq!(count, own * WINDOW, "allocations for {WINDOW} requests, each of them {own} by itself");
+                });
             }
 
             #[test]

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use conformance::load::{Exchange, Load, Measured, SCENARIOS, ServerOptions, ServerProcess, Until, Workload};
+use conformance::load::{
+    Exchange, Load, Measured, SCENARIOS, Scenario, ServerOptions, ServerProcess, Until, Workload, compared,
+};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
@@ -68,6 +70,24 @@ fn counts_are_exact_and_connections_are_kept() {
     let second = load.run(Until::Responses(7)).expect("answers");
     assert_eq!((second.responses, second.connects), (7, 0));
     assert!(second.rate > 0.0 && second.fast.max() <= second.elapsed);
+}
+
+#[test]
+fn greeting_opens_every_connection_and_no_more() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&open);
+    let address = server(move |mut stream| {
+        seen.fetch_add(1, Ordering::Relaxed);
+        while request(&mut stream)? {
+            stream.write_all(ANSWER)?;
+        }
+        Ok(())
+    });
+    let mut load = Load::new(address, hello(5)).expect("a load");
+    load.greet().expect("answers");
+    assert_eq!(open.load(Ordering::Relaxed), 5);
+    let measured = load.run(Until::Responses(10)).expect("answers");
+    assert_eq!((measured.responses, measured.connects), (10, 0));
 }
 
 #[test]
@@ -177,43 +197,47 @@ fn a_client_that_thinks_waits_between_requests() {
     assert!(measured.elapsed >= Duration::from_millis(50), "{:?}", measured.elapsed);
 }
 
-/// Every server that this build has, as the program itself says.
-fn servers(program: &PathBuf) -> Vec<String> {
-    let output = std::process::Command::new(program).arg("list").output().expect("the report program");
-    let text = String::from_utf8(output.stdout).expect("UTF-8");
-    let servers = text.lines().skip(1).take_while(|line| !line.is_empty());
-    servers.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+#[test]
+fn a_server_that_answers_in_drips_is_given_up() {
+    let address = server(|mut stream| {
+        request(&mut stream)?;
+        loop {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
+            thread::sleep(Duration::from_millis(10));
+        }
+    });
+    let workload = Workload { patience: Duration::from_millis(100), ..hello(1) };
+    let error = run(address, workload, 1).expect_err("no answer");
+    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
 }
 
 #[test]
-fn every_server_answers_every_scenario() {
+fn every_server_answers_every_scenario_it_takes_part_in() {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_report"));
-    let servers = servers(&program);
-    assert!(servers.len() >= 3, "{servers:?}");
-    for name in &servers {
-        for scenario in SCENARIOS {
-            // Its answers of this size come in chunks, which the generator does not read.
-            if name == "rouille" && ["download", "file"].contains(&scenario.name) {
-                continue;
-            }
-            let scenario = scenario.with(2, scenario.depth);
-            let mut process = ServerProcess::start(&ServerOptions {
-                program: program.clone(),
-                wrapper: Vec::new(),
-                name: name.clone(),
-                scenario: scenario.name.to_owned(),
-                threads: 1,
-                cpus: Vec::new(),
-            })
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
-            let before = process.cpu_time().expect("processor time");
-            let measured = run(process.address(), scenario.workload(), 64)
-                .unwrap_or_else(|error| panic!("{name} on {}: {error}", scenario.name));
-            assert_eq!(measured.responses, 64, "{name} on {}", scenario.name);
-            assert!(process.cpu_time().expect("processor time") > before, "{name}");
-            let memory = process.memory().expect("memory");
-            assert!(memory.peak >= memory.resident && memory.resident > 0, "{name}: {memory:?}");
-            assert!(process.stop().expect("an end").success(), "{name}");
-        }
+    let compared = compared(&program).expect("the report program");
+    for limit in ["limit-epoll", "limit-threaded", "framework-mio", "framework-threaded"] {
+        let scenarios = compared.iter().filter(|(server, _)| server == limit).count();
+        assert_eq!(scenarios, SCENARIOS.len(), "{limit}");
+    }
+    for (name, scenario) in &compared {
+        let scenario = Scenario::named(scenario).expect("a scenario");
+        let scenario = scenario.with(2, scenario.depth);
+        let mut process = ServerProcess::start(&ServerOptions {
+            program: program.clone(),
+            wrapper: Vec::new(),
+            name: name.clone(),
+            scenario: scenario.name.to_owned(),
+            threads: 1,
+            cpus: Vec::new(),
+        })
+        .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let before = process.cpu_time().expect("processor time");
+        let measured = run(process.address(), scenario.workload(), 64)
+            .unwrap_or_else(|error| panic!("{name} on {}: {error}", scenario.name));
+        assert_eq!(measured.responses, 64, "{name} on {}", scenario.name);
+        assert!(process.cpu_time().expect("processor time") > before, "{name}");
+        let memory = process.memory().expect("memory");
+        assert!(memory.peak >= memory.resident && memory.resident > 0, "{name}: {memory:?}");
+        assert!(process.stop().expect("an end").success(), "{name}");
     }
 }

@@ -11,7 +11,7 @@ use super::exchange::Exchange;
 use super::histogram::Histogram;
 use super::reader::{Known, Reader};
 
-/// No answer on any connection for this long means that the server hangs.
+/// What [`Workload::new`] allows.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// One read takes at most this much; larger than a pipelined batch, a fraction of a download.
 const READ_BUFFER: usize = 256 * 1024;
@@ -33,12 +33,23 @@ pub struct Workload {
     pub slow: Option<(Exchange, f64)>,
     /// Each connection carries one batch and is then replaced.
     pub fresh: bool,
+    /// No answer on any connection for this long means that the server hangs. It is also the most that a connection may
+    /// take to be made.
+    pub patience: Duration,
 }
 
 impl Workload {
-    /// `connections` that ask for `exchange` back to back.
+    /// `connections` that ask for `exchange` back to back, with 10 seconds of patience.
     pub fn new(connections: usize, exchange: Exchange) -> Self {
-        Self { connections, depth: 1, think: Duration::ZERO, fast: exchange, slow: None, fresh: false }
+        Self {
+            connections,
+            depth: 1,
+            think: Duration::ZERO,
+            fast: exchange,
+            slow: None,
+            fresh: false,
+            patience: PATIENCE,
+        }
     }
 }
 
@@ -111,6 +122,13 @@ struct Run {
     measured: Measured,
 }
 
+impl Run {
+    /// One without an end.
+    fn new(started: Instant) -> Self {
+        Self { deadline: None, budget: u64::MAX, on_time: 0, last_answer: started, measured: Measured::default() }
+    }
+}
+
 impl Load {
     /// A load on the server at `server`. Connections are opened by the first run.
     ///
@@ -131,16 +149,32 @@ impl Load {
         })
     }
 
+    /// Opens the connections one after the other, each with one batch that is answered before the next follows. Some
+    /// servers never serve some of the connections that come all at once.
+    ///
+    /// # Errors
+    /// Those of [`run`](Self::run).
+    pub fn greet(&mut self) -> io::Result<()> {
+        for index in 0..self.connections.len() {
+            let mut run = Run::new(Instant::now());
+            run.budget = 1;
+            self.issue(index, &mut run)?;
+            while self.connections[index].is_busy() {
+                self.turn(&mut run)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Asks until `until`, then waits for what is still due.
     ///
     /// # Errors
     /// `InvalidData` for a wrong answer, `UnexpectedEof` when the server closed a connection
-    /// without having said so, `TimedOut` when no answer came for 10 seconds, and whatever the
+    /// without having said so, `TimedOut` when the workload's patience ends, and whatever the
     /// sockets say.
     pub fn run(&mut self, until: Until) -> io::Result<Measured> {
         let started = Instant::now();
-        let mut run =
-            Run { deadline: None, budget: u64::MAX, on_time: 0, last_answer: started, measured: Measured::default() };
+        let mut run = Run::new(started);
         match until {
             Until::Elapsed(time) => run.deadline = Some(started + time),
             Until::Responses(count) => run.budget = count.div_ceil(self.workload.depth as u64),
@@ -162,7 +196,8 @@ impl Load {
 
     /// Waits for events until the next pause ends, and handles them.
     fn turn(&mut self, run: &mut Run) -> io::Result<()> {
-        let mut timeout = PATIENCE;
+        let patience = self.workload.patience;
+        let mut timeout = patience;
         if !self.workload.think.is_zero() {
             let now = Instant::now();
             for index in 0..self.connections.len() {
@@ -183,9 +218,10 @@ impl Load {
         match self.poll.poll(&mut events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
-            Ok(()) if events.is_empty() && run.last_answer.elapsed() >= PATIENCE => {
+            // Also when there are events: pieces of an answer that never ends are no answer.
+            Ok(()) if run.last_answer.elapsed() >= patience => {
                 let due: usize = self.connections.iter().map(|connection| connection.due).sum();
-                let text = format!("{due} answers are due and none came for {PATIENCE:?}");
+                let text = format!("{due} answers are due and none came for {patience:?}");
                 return Err(io::Error::new(io::ErrorKind::TimedOut, text));
             }
             Ok(()) => {}
@@ -218,8 +254,9 @@ impl Load {
         connection.due = self.workload.depth;
         connection.since = Some(now);
         if connection.stream.is_none() {
-            // Connecting to loopback does not wait: the handshake happens within the call.
-            let stream = Blocking::connect(self.server)?;
+            // Connecting to loopback does not wait, the handshake happens within the call; unless the server's queue of
+            // new connections is full.
+            let stream = Blocking::connect_timeout(&self.server, self.workload.patience)?;
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);

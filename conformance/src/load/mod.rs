@@ -9,6 +9,7 @@
 //! **Processor time per request**, as a ratio to a bare socket loop that parses nothing, is the
 //! figure to compare; it is taken over a run in which every request that was sent was answered.
 
+mod book;
 mod client;
 mod exchange;
 mod histogram;
@@ -16,8 +17,9 @@ mod process;
 mod reader;
 mod scenario;
 
+pub use book::{book, guests};
 pub use client::{Load, Measured, Until, Workload};
 pub use exchange::Exchange;
 pub use histogram::Histogram;
-pub use process::{Memory, ServerOptions, ServerProcess, pin, placement, raise_descriptor_limit};
+pub use process::{Memory, ServerOptions, ServerProcess, compared, pin, placement, raise_descriptor_limit};
 pub use scenario::{HELLO, JSON, SCENARIOS, Scenario, Shape, download, upload};

@@ -3,15 +3,21 @@
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// A process that was told to stop may take this long (a profiler writes its result then).
-const STOP_PATIENCE: Duration = Duration::from_secs(60);
+/// A server may take this long to listen, and to answer an order; one under a tool takes its time.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// A process that was told to stop may take this long.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// The same under a tool, which writes its result then.
+const TOOL_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to start a server.
 #[derive(Clone, Debug)]
@@ -36,7 +42,9 @@ pub struct ServerOptions {
 pub struct ServerProcess {
     child: Child,
     orders: Option<ChildStdin>,
-    answers: BufReader<ChildStdout>,
+    /// The lines of its standard output; closed when that is.
+    answers: Receiver<String>,
+    stop_patience: Duration,
     address: SocketAddr,
     pid: u32,
 }
@@ -52,12 +60,27 @@ pub struct Memory {
     pub threads: u64,
 }
 
+impl Memory {
+    /// The memory of a process now.
+    ///
+    /// # Errors
+    /// When there is no such process, or no `/proc`.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+        };
+        Ok(Self { resident: field("VmRSS:"), peak: field("VmHWM:"), threads: field("Threads:") })
+    }
+}
+
 impl ServerProcess {
     /// Starts a server on a free port of the loopback address and waits until it listens.
     ///
     /// # Errors
     /// When the process cannot be started or ends before it listens (its own message went to the
-    /// standard error stream).
+    /// standard error stream), or does not listen after half a minute.
     pub fn start(options: &ServerOptions) -> io::Result<Self> {
         let mut words = options.wrapper.iter().cloned();
         let mut command = match words.next() {
@@ -78,9 +101,12 @@ impl ServerProcess {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let orders = child.stdin.take();
         let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no pipe"))?;
-        let mut answers = BufReader::new(stdout);
-        let mut line = String::new();
-        answers.read_line(&mut line)?;
+        let (sender, answers) = mpsc::channel();
+        // Ends with the process, or with the one who asks.
+        thread::spawn(move || {
+            BufReader::new(stdout).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        let line = answers.recv_timeout(PATIENCE).unwrap_or_default();
         let mut words = line.split_whitespace();
         let parsed = match (words.next(), words.next(), words.next()) {
             (Some("listening"), Some(address), Some(pid)) => address.parse().ok().zip(pid.parse().ok()),
@@ -92,7 +118,8 @@ impl ServerProcess {
             let text = format!("{} did not start: {status}, said {line:?}", options.name);
             return Err(io::Error::other(text));
         };
-        Ok(Self { child, orders, answers, address, pid })
+        let stop_patience = if options.wrapper.is_empty() { STOP_PATIENCE } else { TOOL_PATIENCE };
+        Ok(Self { child, orders, answers, stop_patience, address, pid })
     }
 
     /// Where it listens.
@@ -103,12 +130,11 @@ impl ServerProcess {
     /// The processor time of all its threads so far, ended ones included, user and kernel.
     ///
     /// # Errors
-    /// When the process is gone.
+    /// When the process is gone, or does not answer for half a minute.
     pub fn cpu_time(&mut self) -> io::Result<Duration> {
         let gone = || io::Error::new(io::ErrorKind::BrokenPipe, "the server process is gone");
         self.orders.as_mut().ok_or_else(gone)?.write_all(b"cpu\n")?;
-        let mut line = String::new();
-        self.answers.read_line(&mut line)?;
+        let line = self.answers.recv_timeout(PATIENCE).map_err(|_| gone())?;
         line.trim().parse().map(Duration::from_nanos).map_err(|_| gone())
     }
 
@@ -117,39 +143,53 @@ impl ServerProcess {
     /// # Errors
     /// When the process is gone, or there is no `/proc`.
     pub fn memory(&self) -> io::Result<Memory> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-        };
-        Ok(Memory { resident: field("VmRSS:"), peak: field("VmHWM:"), threads: field("Threads:") })
+        Memory::of(self.pid)
     }
 
     /// Ends the process and waits until it has; a wrapper has written its result by then.
     ///
     /// # Errors
-    /// When it did not end for a minute and had to be killed.
+    /// When it does not end and has to be killed: after 5 seconds, under a wrapper after a minute.
     pub fn stop(mut self) -> io::Result<ExitStatus> {
+        let patience = self.stop_patience;
+        self.wait(patience)?.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, "the server does not stop"))
+    }
+
+    /// Tells the process to stop; `None` if it has not for so long.
+    fn wait(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
         self.orders = None;
         let since = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
+            match self.child.try_wait()? {
+                None if since.elapsed() < patience => thread::sleep(Duration::from_millis(1)),
+                status => return Ok(status),
             }
-            if since.elapsed() > STOP_PATIENCE {
-                return Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not stop"));
-            }
-            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // Both fail when it ended already, which is all that is wanted here.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // It may have something to clear away. All that can fail does so when it ended already.
+        if !matches!(self.wait(Duration::from_secs(1)), Ok(Some(_))) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
+}
+
+/// The servers that a program like `report` has here, each with a scenario that it takes part in: the lines of its command
+/// `compared`.
+///
+/// # Errors
+/// When the program cannot be run or says something else.
+pub fn compared(program: &Path) -> io::Result<Vec<(String, String)>> {
+    let output = Command::new(program).arg("compared").stderr(Stdio::inherit()).output()?;
+    let text = String::from_utf8(output.stdout).map_err(io::Error::other)?;
+    let pair = |line: &str| line.split_once(' ').map(|(server, scenario)| (server.to_owned(), scenario.to_owned()));
+    let pairs: Option<Vec<_>> = text.lines().map(pair).collect();
+    let unknown = || io::Error::new(io::ErrorKind::InvalidData, format!("not a list of servers: {text:?}"));
+    pairs.filter(|pairs| output.status.success() && !pairs.is_empty()).ok_or_else(unknown)
 }
 
 /// Allows this process as many descriptors as the system lets it have, and returns that number.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use super::{Exchange, Workload};
+use super::{Exchange, Workload, book};
 
 /// The body of `/plaintext`, and of `/slow`.
 pub const HELLO: &[u8] = b"Hello, World!";
@@ -40,6 +40,8 @@ pub enum Shape {
     File,
     /// `GET /plaintext` on a connection of its own.
     Fresh,
+    /// `GET /book`: the newest twenty entries of a SQLite table in a page by a template.
+    Book,
     /// `GET /plaintext`, and five times in a hundred `GET /slow`, which blocks for 50 ms.
     Mix,
 }
@@ -74,6 +76,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario("download", Shape::Download, 16, 1),
     scenario("file", Shape::File, 16, 1),
     scenario("fresh", Shape::Fresh, 64, 1),
+    scenario("book", Shape::Book, 64, 1),
     scenario("mix", Shape::Mix, 64, 1),
 ];
 
@@ -101,6 +104,7 @@ impl Scenario {
             Shape::Echo => Exchange::post("/echo", &upload(), upload()),
             Shape::Download => Exchange::get("/download", download()),
             Shape::File => Exchange::get("/file", download()),
+            Shape::Book => Exchange::get("/book", book()),
             Shape::Fresh => Exchange::closing("/plaintext", HELLO),
         };
         let mut workload = Workload::new(self.connections, fast);
@@ -125,7 +129,8 @@ impl Scenario {
             Shape::Json => ("application/json", JSON.into(), 0),
             Shape::Echo => ("application/octet-stream", upload(), upload().len()),
             Shape::Download | Shape::File => ("application/octet-stream", download(), 0),
-            _ => ("text/plain", HELLO.into(), 0),
+            Shape::Book => ("text/html; charset=utf-8", book(), 0),
+            Shape::Plaintext | Shape::Browser | Shape::Fresh | Shape::Mix => ("text/plain", HELLO.into(), 0),
         }
     }
 }

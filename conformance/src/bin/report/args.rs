@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,26 +19,36 @@ Commands:
   load      requests/s, processor time per request, latencies (the default)
   counts    system calls (strace), user instructions and heap calls (valgrind) per request
   memory    resident memory per idle connection
+  build     crates, time of a clean build and size of a hello-world
+  all       machine, load, counts, memory and build, one report
   list      the servers and scenarios of this build
+  compared  the same for programs: a server and one of its scenarios per line
   serve NAME ADDRESS   one server alone, for other tools
 
 Options:
   --servers A,B,…      which servers (default: all)
-  --scenarios A,B,…    which scenarios (default: all; counts has its own)
+  --scenarios A,B,…    which scenarios of load (default: all)
   --rounds N           interleaved rounds (default 5)
-  --seconds S          measured time of each run (default 2)
+  --seconds S          measured time of each run (default 0.6)
   --threads N          serving threads of each server (default 1)
   --no-pin             leave the placement on processors to the kernel
-  --svg FILE           draw the ratios of processor time of load
+  --out FILE.md        write the report there too, its picture beside it
+  --svg FILE           write the picture of load there
   --connections N      idle connections for memory (default 10000)
+  --skip A,B,…         parts that all leaves out: load, counts, memory, build
+
+Options of memory, for a server that runs already:
+  --at ADDRESS --pid PID   where it listens, and its process
+  --path PATH          what each connection asks for (default /); it stays open after the head came
 
 Options of serve:
-  --scenario NAME      what the bare loops prepare for (default plaintext)
+  --scenario NAME      what the server prepares for (default plaintext)
   --cpus A,B,…         the processors to use
   --control            take orders from standard input and end with it
 
 Ratios compare with limit-epoll and limit-threaded of the same round when they are among the
-servers. Peers (hyper, axum, …) are in builds with --features peers.
+servers. Peers (hyper, axum, …) are in builds with --features peers; gunicorn and waitress take
+part in the mix where Python has them. All servers, scenarios and parts: about 18 minutes.
 ";
 
 /// What to do.
@@ -46,6 +57,8 @@ pub(crate) enum Command {
     Help,
     /// Print servers and scenarios.
     List,
+    /// Print who takes part in what.
+    Compared,
     /// Be a server.
     Serve {
         /// Which.
@@ -63,6 +76,22 @@ pub(crate) enum Command {
     Counts(Plan),
     /// Measure memory.
     Memory(Plan),
+    /// Measure the memory of a server that runs already.
+    MemoryOf(Running, Plan),
+    /// Count crates and build.
+    Build(Plan),
+    /// All of these.
+    All(Plan),
+}
+
+/// A server that somebody else started.
+pub(crate) struct Running {
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Its process.
+    pub(crate) pid: u32,
+    /// What to ask for.
+    pub(crate) path: String,
 }
 
 /// What to measure.
@@ -83,6 +112,35 @@ pub(crate) struct Plan {
     pub(crate) connections: usize,
     /// Where to draw.
     pub(crate) svg: Option<PathBuf>,
+    /// Where to write.
+    pub(crate) out: Option<PathBuf>,
+    /// What `all` leaves out.
+    pub(crate) skip: Vec<Part>,
+}
+
+/// A part of `all`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Rounds of requests.
+    Load,
+    /// Tools that count.
+    Counts,
+    /// Idle connections.
+    Memory,
+    /// The compiler.
+    Build,
+}
+
+impl Part {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "load" => Self::Load,
+            "counts" => Self::Counts,
+            "memory" => Self::Memory,
+            "build" => Self::Build,
+            _ => return None,
+        })
+    }
 }
 
 impl Plan {
@@ -111,15 +169,18 @@ impl Plan {
 pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
     let mut words: Vec<String> = Vec::new();
     let mut plan = Plan {
-        servers: serve::servers().collect(),
+        servers: Vec::new(),
         scenarios: SCENARIOS.to_vec(),
         rounds: 5,
-        time: Duration::from_secs(2),
+        time: Duration::from_millis(600),
         threads: 1,
         pin: true,
         connections: 10_000,
         svg: None,
+        out: None,
+        skip: Vec::new(),
     };
+    let (mut at, mut pid, mut path) = (None, None, "/".to_owned());
     let (mut cpus, mut control, mut scenario) = (Vec::new(), false, SCENARIOS[1]);
     while let Some(arg) = parser.next()? {
         match arg {
@@ -136,6 +197,11 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
             Arg::Long("threads") => plan.threads = parser.value()?.parse::<usize>()?.max(1),
             Arg::Long("connections") => plan.connections = parser.value()?.parse()?,
             Arg::Long("svg") => plan.svg = Some(parser.value()?.into()),
+            Arg::Long("out") => plan.out = Some(parser.value()?.into()),
+            Arg::Long("skip") => plan.skip = names(&mut parser, Part::named)?,
+            Arg::Long("at") => at = Some(parser.value()?.parse()?),
+            Arg::Long("pid") => pid = Some(parser.value()?.parse()?),
+            Arg::Long("path") => path = parser.value()?.string()?,
             Arg::Long("no-pin") => plan.pin = false,
             Arg::Long("cpus") => cpus = names(&mut parser, |text| text.parse().ok())?,
             Arg::Long("control") => control = true,
@@ -144,11 +210,21 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
         }
     }
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    if plan.servers.is_empty() && !matches!(words[..], ["serve", ..]) {
+        plan.servers = serve::servers().filter(|server| (server.present)()).collect();
+    }
     Ok(match words[..] {
         [] | ["load"] => Command::Load(plan),
         ["counts"] => Command::Counts(plan),
-        ["memory"] => Command::Memory(plan),
+        ["memory"] => match (at, pid) {
+            (None, None) => Command::Memory(plan),
+            (Some(address), Some(pid)) => Command::MemoryOf(Running { address, pid, path }, plan),
+            _ => return Err("--at and --pid belong together".into()),
+        },
+        ["build"] => Command::Build(plan),
+        ["all"] => Command::All(plan),
         ["list"] => Command::List,
+        ["compared"] => Command::Compared,
         ["serve", server, address] => {
             let server = name(server, serve::named)?;
             let address = address.parse().map_err(|_| format!("{address:?} is no ADDRESS:PORT"))?;
@@ -162,12 +238,30 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
 /// Prints what can be measured.
 pub(crate) fn list() {
     println!("Servers:");
-    for server in serve::servers() {
-        println!("  {:<16} {}", server.name, server.about);
+    let servers = || serve::servers().filter(|server| (server.present)());
+    for server in servers() {
+        println!("  {:<20} {}", server.name, server.about);
     }
     println!("\nScenarios (connections × requests written at once):");
     for Scenario { name, shape, connections, depth } in SCENARIOS {
-        println!("  {name:<16} {connections} × {depth}, {shape:?}");
+        println!("  {name:<20} {connections} × {depth}, {shape:?}");
+    }
+    println!("\nNot compared:");
+    for server in servers() {
+        for scenario in SCENARIOS {
+            if let Some(reason) = (server.declines)(scenario.shape) {
+                println!("  {:<20} {:<14} {reason}", server.name, scenario.name);
+            }
+        }
+    }
+}
+
+/// Prints who takes part in what.
+pub(crate) fn compared() {
+    for server in serve::servers().filter(|server| (server.present)()) {
+        for scenario in SCENARIOS.iter().filter(|scenario| (server.declines)(scenario.shape).is_none()) {
+            println!("{} {}", server.name, scenario.name);
+        }
     }
 }
 

@@ -6,18 +6,22 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use conformance::load::{Load, SCENARIOS, Scenario, ServerProcess, Until};
 
 use crate::args::Plan;
+use crate::output::Output;
 use crate::serve::Server;
 use crate::table::{Table, thousands};
 
 /// Requests in the shorter and in the longer run.
-const CALL_RUNS: [u64; 2] = [3_200, 16_000];
+const CALL_RUNS: [u64; 2] = [2_048, 8_192];
 const INSTRUCTION_RUNS: [u64; 2] = [800, 3_200];
 
 /// A tool that stands between this program and a server.
@@ -32,7 +36,7 @@ enum Tool {
 }
 
 /// Prints one table per tool that is installed.
-pub(crate) fn run(plan: &Plan) -> io::Result<()> {
+pub(crate) fn run(plan: &Plan, out: &mut Output) -> io::Result<()> {
     let plaintext = named("plaintext");
     let folder = std::env::temp_dir().join(format!("gateway-report-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
@@ -49,21 +53,24 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
         ("browser", single("browser")),
         ("json", single("json")),
         ("echo", single("echo")),
+        ("book", single("book")),
     ];
-    if installed("strace") {
-        println!("### System calls per request\n");
-        table(plan, &calls, |server, scenario| calls_of(plan, server, scenario, &folder));
+    if installed("strace", out)? {
+        writeln!(out, "### System calls per request\n")?;
+        // One after the other: what is scheduled when decides how often a server sleeps.
+        table(plan, &calls, 1, out, |server, scenario| calls_of(plan, server, scenario, &folder))?;
     }
-    if installed("valgrind") {
-        println!("### Instructions in user space per request, one connection\n");
-        table(plan, &work, |server, scenario| {
+    if installed("valgrind", out)? {
+        let at_once = thread::available_parallelism().map_or(1, usize::from);
+        writeln!(out, "### Instructions in user space per request, one connection\n")?;
+        table(plan, &work, at_once, out, |server, scenario| {
             let count = |text: &str| after(text, "Collected : ");
             let [first, second] = twice(plan, server, scenario, Tool::Instructions, &folder)?;
             let [first, second] = [count(&first)?, count(&second)?];
             Ok(thousands(per_request(first, second, INSTRUCTION_RUNS)))
-        });
-        println!("### Calls of the allocator per request (bytes asked for), one connection\n");
-        table(plan, &work, |server, scenario| {
+        })?;
+        writeln!(out, "### Calls of the allocator per request (bytes asked for), one connection\n")?;
+        table(plan, &work, at_once, out, |server, scenario| {
             let [first, second] = twice(plan, server, scenario, Tool::Heap, &folder)?;
             let between = |label: &str| -> io::Result<f64> {
                 let [first, second] = [after(&first, label)?, after(&second, label)?];
@@ -71,7 +78,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<()> {
             };
             let (calls, bytes) = (between("total heap usage: ")?, between(" frees, ")?);
             Ok(format!("{calls:.2} ({})", thousands(bytes)))
-        });
+        })?;
     }
     fs::remove_dir_all(&folder)
 }
@@ -81,27 +88,60 @@ fn named(name: &str) -> Scenario {
 }
 
 /// Whether a tool can be started; says so when not.
-fn installed(tool: &str) -> bool {
+fn installed(tool: &str, out: &mut Output) -> io::Result<bool> {
     let silent = Command::new(tool).arg("--version").stdout(Stdio::null()).status();
     let found = silent.is_ok_and(|status| status.success());
     if !found {
-        println!("{tool} is not installed: its figures are left out\n");
+        writeln!(out, "{tool} is not installed: its figures are left out.\n")?;
     }
-    found
+    Ok(found)
 }
 
-fn table(plan: &Plan, loads: &[(&str, Scenario)], measure: impl Fn(&Server, &Scenario) -> io::Result<String>) {
+/// Fills a table, so many cells at once; what went wrong follows below it.
+fn table(
+    plan: &Plan,
+    loads: &[(&str, Scenario)],
+    at_once: usize,
+    out: &mut Output,
+    measure: impl Fn(&Server, &Scenario) -> io::Result<String> + Sync,
+) -> io::Result<()> {
+    let takes_part = |server: &Server| loads.iter().any(|load| (server.declines)(load.1.shape).is_none());
+    let servers: Vec<&Server> = plan.servers.iter().copied().filter(|server| takes_part(server)).collect();
+    let cells = Mutex::new(vec![vec![String::new(); loads.len()]; servers.len()]);
+    let troubles = Mutex::new(Vec::new());
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some((row, column)) = Some(next.fetch_add(1, Ordering::Relaxed))
+            .map(|index| (index / loads.len(), index % loads.len()))
+            .filter(|(row, _)| *row < servers.len())
+        {
+            let (server, (name, scenario)) = (servers[row], &loads[column]);
+            let text = match (server.declines)(scenario.shape) {
+                Some(_) => String::new(),
+                None => measure(server, scenario).unwrap_or_else(|error| {
+                    troubles
+                        .lock()
+                        .unwrap_or_else(|poison| poison.into_inner())
+                        .push(format!("{} on {name}: {error}", server.name));
+                    "failed".into()
+                }),
+            };
+            cells.lock().unwrap_or_else(|poison| poison.into_inner())[row][column] = text;
+        }
+    };
+    thread::scope(|scope| (0..at_once).for_each(|_| drop(scope.spawn(work))));
     let mut table = Table::new(["server"].into_iter().chain(loads.iter().map(|load| load.0)));
-    for server in &plan.servers {
-        let cell = |(name, scenario): &(&str, Scenario)| {
-            measure(server, scenario).unwrap_or_else(|error| {
-                eprintln!("{} on {name}: {error}", server.name);
-                "–".into()
-            })
-        };
-        table.row([server.name.to_owned()].into_iter().chain(loads.iter().map(cell)));
+    let cells = cells.into_inner().unwrap_or_else(|poison| poison.into_inner());
+    for (server, cells) in servers.iter().zip(cells) {
+        table.row([server.name.to_owned()].into_iter().chain(cells));
     }
-    table.print();
+    write!(out, "{table}")?;
+    let troubles = troubles.into_inner().unwrap_or_else(|poison| poison.into_inner());
+    if !troubles.is_empty() {
+        troubles.iter().try_for_each(|trouble| writeln!(out, "- {trouble}"))?;
+        writeln!(out)?;
+    }
+    Ok(())
 }
 
 /// The sum, and the calls that are made at least once in a hundred requests.
@@ -125,7 +165,9 @@ fn calls_of(plan: &Plan, server: &Server, scenario: &Scenario, folder: &Path) ->
 
 /// What a tool wrote about a shorter and a longer run.
 fn twice(plan: &Plan, server: &Server, scenario: &Scenario, tool: Tool, folder: &Path) -> io::Result<[String; 2]> {
-    let file = folder.join("tool.txt");
+    // Others may be at work beside this.
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let file = folder.join(format!("tool-{}.txt", NUMBER.fetch_add(1, Ordering::Relaxed)));
     let lengths = match tool {
         Tool::Calls => CALL_RUNS,
         Tool::Instructions | Tool::Heap => INSTRUCTION_RUNS,
@@ -134,8 +176,10 @@ fn twice(plan: &Plan, server: &Server, scenario: &Scenario, tool: Tool, folder: 
     for (text, length) in texts.iter_mut().zip(lengths) {
         let mut options = plan.options(server, scenario)?;
         options.wrapper = tool.wrapper(&file);
+        options.cpus.clear();
         let process = ServerProcess::start(&options)?;
         let mut load = Load::new(process.address(), scenario.workload())?;
+        load.greet()?;
         load.run(Until::Responses(length))?;
         process.stop()?;
         *text = fs::read_to_string(&file)?;

@@ -1,85 +1,154 @@
-//! `--svg FILE`: the ratios of processor time as bars.
+//! The picture: a panel for each scenario, a bar for each server.
+//!
+//! The bar is the ratio of processor time to the bare event loop, with a line from the least round to the greatest; the
+//! diamond is the ratio of requests per second (in the mix, to what is possible, as that loop is no bound there).
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
+use conformance::load::Scenario;
+
+use crate::results::{LIMITS, Outcome, Row};
+use crate::serve::Kind;
 use crate::table::Spread;
 
-const BAR: usize = 12;
-const GAP: usize = 14;
-const NAMES: usize = 130;
-const SCALE: f64 = 480.0;
-const COLOURS: [&str; 8] = ["#9aa0a6", "#c4c7cc", "#1a73e8", "#34a853", "#f29900", "#d93025", "#9334e6", "#12b5cb"];
+const COLUMNS: usize = 3;
+/// The place of the names and of the longest bar, the room for a figure, and the space between panels.
+const NAMES: f64 = 130.0;
+const BARS: f64 = 165.0;
+const FIGURES: f64 = 42.0;
+const GAP: f64 = 18.0;
+const PANEL: f64 = NAMES + BARS + FIGURES + GAP;
+const LINE: f64 = 14.0;
+const BAR: f64 = 10.0;
+/// Above the panels, and of each panel above its bars.
+const HEAD: f64 = 74.0;
+const TITLE: f64 = 24.0;
 
-/// One group of bars for each scenario, one bar for each server; the limit is 1.
-pub(crate) struct Plot {
-    title: String,
-    groups: Vec<(String, Vec<(String, Spread)>)>,
+/// One server in one panel.
+struct Bar {
+    server: &'static str,
+    kind: Kind,
+    /// The ratios; nothing for one that failed.
+    ratios: Option<(Spread, f64)>,
 }
 
-impl Plot {
-    /// An empty plot.
-    pub(crate) const fn new(title: String) -> Self {
-        Self { title, groups: Vec::new() }
+struct Panel {
+    title: String,
+    bars: Vec<Bar>,
+}
+
+impl Panel {
+    fn height(&self) -> f64 {
+        TITLE + LINE * self.bars.len() as f64 + GAP
     }
 
-    /// Adds a scenario: names of servers and their ratios.
-    pub(crate) fn group(&mut self, name: &str, bars: Vec<(String, Spread)>) {
-        if !bars.is_empty() {
-            self.groups.push((name.to_owned(), bars));
-        }
+    /// What the end of the longest bar stands for: the limit, or what is beyond it.
+    fn most(&self) -> f64 {
+        self.bars.iter().filter_map(|bar| bar.ratios).map(|(cpu, _)| cpu.greatest).fold(1.0, f64::max)
     }
+}
 
-    /// The picture. Text in it is names of this program only, so nothing needs escapes.
-    pub(crate) fn svg(&self) -> String {
-        let bars: usize = self.groups.iter().map(|(_, bars)| bars.len()).sum();
-        let height = 40 + self.groups.len() * (GAP + 20) + bars * BAR + 10;
-        let ratios = self.groups.iter().flat_map(|(_, bars)| bars.iter().map(|(_, spread)| spread.greatest));
-        let most = ratios.fold(1.0, f64::max);
-        let width = NAMES as f64 + SCALE * most + 70.0;
-        let mut colours: Vec<&str> = Vec::new();
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            text,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height}\" \
-             font-family=\"sans-serif\" font-size=\"11\">\n\
-             <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-             <text x=\"10\" y=\"22\" font-size=\"14\">{}</text>",
-            self.title
-        );
-        let mut y = 40;
-        for (group, bars) in &self.groups {
-            y += GAP;
-            let _ = writeln!(text, "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{group}</text>");
-            y += 6;
-            for (server, Spread { median, least, greatest }) in bars {
-                let index = colours.iter().position(|known| known == server).unwrap_or_else(|| {
-                    colours.push(server);
-                    colours.len() - 1
-                });
-                let colour = COLOURS[index % COLOURS.len()];
-                let (length, middle, base) = (SCALE * median, y as f64 + BAR as f64 / 2.0 - 1.0, y + BAR - 3);
-                let (from, to) = (NAMES as f64 + SCALE * least, NAMES as f64 + SCALE * greatest);
-                let _ = writeln!(
-                    text,
-                    "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{server}</text>\
-                     <rect x=\"{NAMES}\" y=\"{y}\" width=\"{length:.1}\" height=\"{}\" fill=\"{colour}\"/>\
-                     <line x1=\"{from:.1}\" x2=\"{to:.1}\" y1=\"{middle}\" y2=\"{middle}\" stroke=\"black\"/>\
-                     <text x=\"{:.1}\" y=\"{base}\">{median:.2}</text>",
-                    NAMES - 6,
-                    BAR - 2,
-                    to.max(NAMES as f64 + length) + 5.0,
-                );
-                y += BAR;
-            }
-            y += 14;
+/// Draws all scenarios that the bare event loop took part in.
+pub(crate) fn svg(outcomes: &[Outcome]) -> String {
+    draw(&outcomes.iter().filter_map(panel).collect::<Vec<_>>())
+}
+
+fn panel(outcome: &Outcome) -> Option<Panel> {
+    let limit = outcome.row(LIMITS[0])?;
+    let ceiling = outcome.scenario.ceiling();
+    let ratios = |row: &Row| {
+        let rate = match ceiling {
+            Some(ceiling) => row.spread(|sample| sample.rate / ceiling)?,
+            None => row.rate_against(limit)?,
+        };
+        Some((row.cpu_against(limit)?, rate.median))
+    };
+    let bar = |row: &Row| Bar { server: row.server.name, kind: row.server.kind, ratios: ratios(row) };
+    let bars: Vec<Bar> = outcome.rows.iter().map(bar).collect();
+    let Scenario { name, connections, depth, .. } = outcome.scenario;
+    let title = match depth {
+        1 => format!("{name} ({connections})"),
+        _ => format!("{name} ({connections} × {depth})"),
+    };
+    Some(Panel { title, bars })
+}
+
+/// Text in it is names of this program only, so nothing needs escapes.
+fn draw(panels: &[Panel]) -> String {
+    let mut body = String::new();
+    let mut top = HEAD;
+    for row in panels.chunks(COLUMNS) {
+        for (index, panel) in row.iter().enumerate() {
+            // Writing to a string cannot fail.
+            let _ = draw_panel(&mut body, panel, GAP + PANEL * index as f64, top);
         }
-        let limit = NAMES as f64 + SCALE;
-        let _ = writeln!(
-            text,
-            "<line x1=\"{limit}\" x2=\"{limit}\" y1=\"34\" y2=\"{y}\" stroke=\"#d93025\" stroke-dasharray=\"4 3\"/>\n</svg>"
-        );
-        text
+        top += row.iter().map(Panel::height).fold(0.0, f64::max);
+    }
+    let width = GAP + PANEL * COLUMNS.min(panels.len().max(1)) as f64;
+    let width = width.max(620.0);
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{top}\" viewBox=\"0 0 {width} {top}\" \
+         font-family=\"sans-serif\" font-size=\"11\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
+         <text x=\"{GAP}\" y=\"24\" font-size=\"15\" font-weight=\"bold\">Every server against a bare event loop</text>\n\
+         <text x=\"{GAP}\" y=\"42\">Bar and figure: processor time per request, {limit} ÷ server; longer is better, the dashed \
+         line is the limit. Thin line: least to greatest round.</text>\n\
+         <text x=\"{GAP}\" y=\"57\">Diamond: requests/s, server ÷ {limit}; in the mix ÷ what is possible. Blue: Gateway servers. \
+         Green: framework-mini on them. Orange: others.</text>\n{body}</svg>\n",
+        limit = LIMITS[0],
+    )
+}
+
+fn draw_panel(out: &mut String, panel: &Panel, left: f64, top: f64) -> fmt::Result {
+    let (start, scale) = (left + NAMES, BARS / panel.most());
+    writeln!(out, "<text x=\"{left}\" y=\"{}\" font-weight=\"bold\">{}</text>", top + 14.0, panel.title)?;
+    for (index, bar) in panel.bars.iter().enumerate() {
+        let y = top + TITLE + LINE * index as f64;
+        let (base, middle) = (y + BAR - 1.0, y + BAR / 2.0);
+        let weight = if matches!(bar.kind, Kind::Gateway | Kind::Framework) { "bold" } else { "normal" };
+        writeln!(
+            out,
+            "<text x=\"{:.1}\" y=\"{base:.1}\" text-anchor=\"end\" font-weight=\"{weight}\">{}</text>",
+            start - 5.0,
+            bar.server,
+        )?;
+        let Some((Spread { median, least, greatest }, rate)) = bar.ratios else {
+            writeln!(out, "<text x=\"{start:.1}\" y=\"{base:.1}\" fill=\"#d93025\">failed</text>")?;
+            continue;
+        };
+        let at = |ratio: f64| start + scale * ratio;
+        // Beyond the end it stays there: where it is exactly, the tables tell.
+        let rate = at(rate).min(start + BARS + 4.0);
+        writeln!(
+            out,
+            "<rect x=\"{start:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{BAR}\" fill=\"{}\"/>\
+             <line x1=\"{:.1}\" x2=\"{:.1}\" y1=\"{middle:.1}\" y2=\"{middle:.1}\" stroke=\"#202124\"/>\
+             <path d=\"M {:.1} {middle:.1} l 4 -4 l 4 4 l -4 4 z\" fill=\"white\" stroke=\"#202124\"/>\
+             <text x=\"{:.1}\" y=\"{base:.1}\">{median:.2}</text>",
+            scale * median,
+            colour(bar.kind),
+            at(least),
+            at(greatest),
+            rate - 4.0,
+            start + BARS + 12.0,
+        )?;
+    }
+    let (limit, bottom) = (start + scale, top + TITLE + LINE * panel.bars.len() as f64);
+    writeln!(
+        out,
+        "<line x1=\"{limit:.1}\" x2=\"{limit:.1}\" y1=\"{:.1}\" y2=\"{bottom:.1}\" stroke=\"#d93025\" \
+         stroke-dasharray=\"4 3\"/>",
+        top + TITLE - 4.0,
+    )
+}
+
+const fn colour(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Limit => "#bdc1c6",
+        Kind::Gateway => "#4285f4",
+        Kind::Framework => "#34a853",
+        Kind::Peer => "#f9ab00",
+        Kind::External => "#e8710a",
     }
 }
 
@@ -87,18 +156,23 @@ impl Plot {
 mod tests {
     use super::*;
 
+    fn bar(server: &'static str, kind: Kind, median: f64) -> Bar {
+        let cpu = Spread { median, least: median - 0.1, greatest: median + 0.1 };
+        Bar { server, kind, ratios: Some((cpu, median)) }
+    }
+
     #[test]
-    fn each_server_has_its_bar_in_each_group() {
-        let spread = |median| Spread { median, least: median - 0.1, greatest: median + 0.1 };
-        let mut plot = Plot::new("title".into());
-        plot.group("plaintext", vec![("one".into(), spread(1.0)), ("two".into(), spread(0.5))]);
-        plot.group("empty", Vec::new());
-        plot.group("json", vec![("two".into(), spread(0.25))]);
-        let svg = plot.svg();
+    fn each_server_has_its_bar_in_each_panel() {
+        let one = Panel { title: "one".into(), bars: vec![bar("a", Kind::Limit, 0.9), bar("b", Kind::Peer, 0.45)] };
+        let broken = Bar { server: "c", kind: Kind::Peer, ratios: None };
+        let two = Panel { title: "two".into(), bars: vec![bar("b", Kind::Peer, 1.9), broken] };
+        let svg = draw(&[one, two]);
         assert_eq!(svg.matches("<rect x=").count(), 3);
-        assert_eq!(svg.matches("width=\"240.0\"").count(), 1, "0.5 is half the scale: {svg}");
-        assert!(svg.contains("0.25") && svg.contains("json") && !svg.contains("empty"));
-        // A server keeps its colour.
-        assert_eq!(svg.matches(COLOURS[1]).count(), 2);
+        // The first panel ends at the limit, the second at what is beyond it.
+        assert_eq!(svg.matches(&format!("width=\"{:.1}\"", BARS * 0.45)).count(), 1, "{svg}");
+        assert_eq!(svg.matches(&format!("width=\"{:.1}\"", BARS * 1.9 / 2.0)).count(), 1, "{svg}");
+        assert_eq!(svg.matches(colour(Kind::Peer)).count(), 2);
+        assert!(svg.contains(">0.45<") && svg.contains(">two<"));
+        assert_eq!(svg.matches(">failed<").count(), 1);
     }
 }

@@ -1,162 +1,148 @@
 //! `report load`: every server in turn, again and again, so that a noisy minute hits all alike.
 
-use std::io;
+use std::io::{self, Write};
 use std::time::Duration;
 
-use conformance::load::{Histogram, Load, Scenario, ServerProcess, Until, pin};
+use conformance::load::{Load, Scenario, ServerProcess, Until, pin};
 
 use crate::args::Plan;
-use crate::plot::Plot;
-use crate::serve::Server;
-use crate::table::{Spread, Table, duration, thousands};
+use crate::output::Output;
+use crate::plot;
+use crate::results::{Outcome, Row, Sample};
+use crate::scenarios;
+use crate::serve::{Kind, Server};
+use crate::summary;
 
 /// Before each measurement: connections are made, caches and branch predictors warm up.
-const WARM_UP: Duration = Duration::from_millis(200);
-/// What ratios compare with, when they take part.
-const LIMITS: [&str; 2] = ["limit-epoll", "limit-threaded"];
+const WARM_UP: Duration = Duration::from_millis(150);
+/// What starting and ending a server takes, for the estimate.
+const STARTING: Duration = Duration::from_millis(50);
+/// A server that answers nothing for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// After so many failed rounds of a scenario a server is left out of the others: they cost more time than all else.
+const ENOUGH: usize = 2;
 
-/// One server in one round of one scenario.
-struct Sample {
-    rate: f64,
-    /// Processor time of the server per request, in nanoseconds.
-    cpu: f64,
-    fast: Histogram,
-    slow: Histogram,
-    /// Peak resident memory, KiB.
-    peak: u64,
-}
-
-/// The rounds of one server; a failed round is `None`.
-struct Row {
-    server: &'static Server,
-    samples: Vec<Option<Sample>>,
-}
-
-/// Measures and prints a table per scenario as soon as it is complete.
-pub(crate) fn run(plan: &Plan) -> io::Result<()> {
+/// Measures everything, then prints the summary and a table per scenario.
+pub(crate) fn run(plan: &Plan, out: &mut Output) -> io::Result<()> {
     let (servers, load) = plan.placement();
-    if load.is_empty() {
-        println!("{} threads per server; servers and load share all processors", plan.threads);
-    } else {
-        pin(&load)?;
-        println!("{} threads per server on processors {servers:?}; load on {load:?}", plan.threads);
+    let threads = plan.threads;
+    write!(out, "Rounds: {} of {:?} each. Serving threads: {threads}", plan.rounds, plan.time)?;
+    match load.is_empty() {
+        true => writeln!(out, "; servers and load on the same processors.\n")?,
+        false => writeln!(out, "; servers on processors {servers:?}, the load on {load:?}.\n")?,
     }
-    println!("{} rounds of {:?} each\n", plan.rounds, plan.time);
-    let mut plot = Plot::new(format!("Processor time per request: {} ÷ server (1 is the limit)", LIMITS[0]));
-    for scenario in &plan.scenarios {
-        let mut rows: Vec<Row> = plan.servers.iter().map(|server| Row { server, samples: Vec::new() }).collect();
-        for round in 0..plan.rounds {
-            // A different server goes first each time.
-            for index in 0..rows.len() {
-                let index = (index + round) % plan.servers.len();
-                let row = &mut rows[index];
-                let sample = measure(plan, row.server, scenario).inspect_err(|error| {
-                    eprintln!("{} on {}: {error}", row.server.name, scenario.name);
-                });
-                row.samples.push(sample.ok());
+    let takes_part = |(server, scenario): (&&Server, &Scenario)| (server.declines)(scenario.shape).is_none();
+    let pairs = plan.servers.iter().flat_map(|server| plan.scenarios.iter().map(move |scenario| (server, scenario)));
+    let runs = pairs.filter(|pair| takes_part(*pair)).count() * plan.rounds;
+    let estimate = (plan.time + WARM_UP + STARTING).mul_f64(runs as f64);
+    eprintln!("report: {runs} runs, about {:.0} minutes", (estimate.as_secs_f64() / 60.0).ceil());
+    let mut outcomes = Vec::new();
+    for (index, scenario) in plan.scenarios.iter().enumerate() {
+        eprintln!("report: scenario {} of {}: {}", index + 1, plan.scenarios.len(), scenario.name);
+        outcomes.push(outcome(plan, *scenario)?);
+    }
+    let svg = plot::svg(&outcomes);
+    if let Some(path) = &plan.svg {
+        std::fs::write(path, &svg)?;
+    }
+    out.picture("Processor time and requests/s of every server, as ratios to a bare event loop", &svg)?;
+    summary::print(&outcomes, out)?;
+    outcomes.iter().try_for_each(|outcome| scenarios::print(outcome, out))?;
+    absent(plan, &outcomes, out)
+}
+
+/// All rounds of one scenario.
+fn outcome(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
+    let servers = plan.servers.iter().filter(|server| (server.declines)(scenario.shape).is_none());
+    let mut rows: Vec<Row> = servers.map(|server| Row { server, samples: Vec::new(), failures: Vec::new() }).collect();
+    let (count, load) = (rows.len(), plan.placement().1);
+    // A thread of its own, so that what is started later may use all processors again.
+    let measured = std::thread::scope(|scope| {
+        let rows = &mut rows;
+        let rounds = move || {
+            pin(&load)?;
+            for round in 0..plan.rounds {
+                // A different server goes first each time.
+                for index in 0..count {
+                    let row = &mut rows[(index + round) % count];
+                    let sample = match row.failures.len() < ENOUGH {
+                        true => measure(plan, row.server, &scenario),
+                        false => {
+                            row.samples.push(None);
+                            continue;
+                        }
+                    };
+                    if let Err(error) = &sample {
+                        eprintln!("report: {} on {}: {error}", row.server.name, scenario.name);
+                        row.failures.push(error.to_string());
+                    }
+                    row.samples.push(sample.ok());
+                }
             }
-        }
-        print(scenario, &rows);
-        if let Some(limit) = rows.iter().find(|row| row.server.name == LIMITS[0]) {
-            let bar = |row: &Row| Some((row.server.name.to_owned(), row.cpu_ratio(limit)?));
-            plot.group(scenario.name, rows.iter().filter_map(bar).collect());
-        }
-    }
-    match &plan.svg {
-        Some(path) => std::fs::write(path, plot.svg()),
-        None => Ok(()),
-    }
+            Ok(())
+        };
+        scope.spawn(rounds).join()
+    });
+    measured.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(|()| Outcome { scenario, rows })
 }
 
 fn measure(plan: &Plan, server: &Server, scenario: &Scenario) -> io::Result<Sample> {
     let mut process = ServerProcess::start(&plan.options(server, scenario)?)?;
-    let mut load = Load::new(process.address(), scenario.workload())?;
+    let mut workload = scenario.workload();
+    workload.patience = PATIENCE;
+    let mut load = Load::new(process.address(), workload)?;
+    load.greet()?;
     load.run(Until::Elapsed(WARM_UP))?;
     let before = process.cpu_time()?;
     let measured = load.run(Until::Elapsed(plan.time))?;
-    let cpu = process.cpu_time()? - before;
-    let peak = process.memory()?.peak;
+    let cpu = process.cpu_time()?.saturating_sub(before);
+    let peak = match server.kind {
+        Kind::External => None,
+        _ => Some(process.memory()?.peak),
+    };
+    drop(load);
     process.stop()?;
+    if measured.responses == 0 {
+        return Err(io::Error::other("no answer within the measured time"));
+    }
     Ok(Sample {
         rate: measured.rate,
-        cpu: cpu.as_nanos() as f64 / measured.responses.max(1) as f64,
+        cpu: cpu.as_nanos() as f64 / measured.responses as f64,
         fast: measured.fast,
         slow: measured.slow,
         peak,
     })
 }
 
-impl Row {
-    fn spread(&self, figure: impl Fn(&Sample) -> f64) -> Option<Spread> {
-        Spread::of(self.samples.iter().flatten().map(figure))
-    }
-
-    /// The figure of this server against that of `other` in the same round.
-    fn ratio(&self, other: &Self, ratio: impl Fn(&Sample, &Sample) -> f64) -> Option<Spread> {
-        let pairs = self.samples.iter().zip(&other.samples);
-        Spread::of(pairs.filter_map(|(mine, theirs)| Some(ratio(mine.as_ref()?, theirs.as_ref()?))))
-    }
-
-    /// The processor time of a limit against that of this server.
-    fn cpu_ratio(&self, limit: &Self) -> Option<Spread> {
-        self.ratio(limit, |mine, limit| limit.cpu / mine.cpu)
-    }
-
-    fn latencies(&self, part: impl Fn(&Sample) -> &Histogram) -> [String; 3] {
-        let mut all = Histogram::default();
-        self.samples.iter().flatten().for_each(|sample| all.merge(part(sample)));
-        [all.percentile(50.0), all.percentile(99.0), all.max()].map(duration)
-    }
-}
-
-fn print(scenario: &Scenario, rows: &[Row]) {
-    let Scenario { name, connections, depth, .. } = scenario;
-    println!("### {name}: {connections} connections, {depth} at once\n");
-    if let Some(ceiling) = scenario.ceiling() {
-        println!("At most {} requests/s are possible.\n", thousands(ceiling));
-    }
-    let limits: Vec<&Row> = LIMITS.iter().filter_map(|name| rows.iter().find(|row| row.server.name == *name)).collect();
-    let has_slow = scenario.ceiling().is_some();
-    let mut titles: Vec<String> = vec!["server".into(), "requests/s".into()];
-    if let Some(limit) = limits.first() {
-        titles.push(format!("÷ {}", limit.server.name));
-    }
-    titles.push("CPU µs/request".into());
-    for limit in &limits {
-        titles.push(format!("CPU: {} ÷ server", limit.server.name));
-    }
-    titles.extend(["p50", "p99", "max"].map(String::from));
-    if has_slow {
-        titles.extend(["slow p50", "slow p99", "slow max"].map(String::from));
-    }
-    titles.push("peak RSS MiB".into());
-    let mut table = Table::new(titles);
-    for row in rows {
-        let Some(rate) = row.spread(|sample| sample.rate) else {
-            table.row([row.server.name, "failed"]);
-            continue;
-        };
-        let text = |spread: Option<Spread>| spread.map_or("–".into(), |spread| spread.to_string());
-        let mut cells = vec![row.server.name.to_owned(), thousands(rate.median)];
-        if let Some(limit) = limits.first() {
-            let ratio = row.ratio(limit, |mine, limit| mine.rate / limit.rate);
-            cells.push(ratio.map_or("–".into(), |ratio| format!("{:.2}", ratio.median)));
+/// Who has no figure, and why.
+fn absent(plan: &Plan, outcomes: &[Outcome], out: &mut Output) -> io::Result<()> {
+    writeln!(out, "### Not measured, and failed rounds\n")?;
+    let mut lines: Vec<String> = Vec::new();
+    for server in &plan.servers {
+        // The same reason for several scenarios is said once.
+        let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+        for scenario in &plan.scenarios {
+            let Some(reason) = (server.declines)(scenario.shape) else { continue };
+            match reasons.iter_mut().find(|known| known.0 == reason) {
+                Some((_, names)) => names.push(scenario.name),
+                None => reasons.push((reason, vec![scenario.name])),
+            }
         }
-        cells.push(row.spread(|sample| sample.cpu / 1e3).map_or("–".into(), |cpu| format!("{:.2}", cpu.median)));
-        for limit in &limits {
-            cells.push(text(row.cpu_ratio(limit)));
-        }
-        cells.extend(row.latencies(|sample| &sample.fast));
-        if has_slow {
-            cells.extend(row.latencies(|sample| &sample.slow));
-        }
-        let peak = row.spread(|sample| sample.peak as f64 / 1024.0);
-        cells.push(peak.map_or("–".into(), |peak| format!("{:.1}", peak.greatest)));
-        let failed = row.samples.iter().filter(|sample| sample.is_none()).count();
-        if failed > 0 {
-            cells.push(format!("{failed} rounds failed"));
-        }
-        table.row(cells);
+        lines.extend(reasons.iter().map(|(why, names)| format!("{} on {}: {why}", server.name, names.join(", "))));
     }
-    table.print();
+    for (outcome, row) in outcomes.iter().flat_map(|outcome| outcome.rows.iter().map(move |row| (outcome, row))) {
+        if let Some(reason) = row.failures.last() {
+            let (server, scenario) = (row.server.name, outcome.scenario.name);
+            let answered = row.samples.iter().flatten().count();
+            lines.push(format!(
+                "{server} on {scenario}: **failed**, {answered} of {} rounds left: {reason}",
+                plan.rounds
+            ));
+        }
+    }
+    if lines.is_empty() {
+        lines.push("none".into());
+    }
+    lines.iter().try_for_each(|line| writeln!(out, "- {line}"))?;
+    writeln!(out)
 }

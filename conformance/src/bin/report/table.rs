@@ -17,9 +17,11 @@ impl Table {
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
         self.rows.push(cells.into_iter().map(Into::into).collect());
     }
+}
 
-    /// Prints it.
-    pub(crate) fn print(&self) {
+impl std::fmt::Display for Table {
+    /// The lines of the table and an empty one.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
@@ -27,24 +29,24 @@ impl Table {
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for (index, row) in self.rows.iter().enumerate() {
-            let mut line = String::from("|");
+            write!(f, "|")?;
             for (column, width) in widths.iter().enumerate() {
                 let cell = row.get(column).map_or("", String::as_str);
-                line += &match column {
-                    0 => format!(" {cell:<width$} |"),
-                    _ => format!(" {cell:>width$} |"),
-                };
+                match column {
+                    0 => write!(f, " {cell:<width$} |")?,
+                    _ => write!(f, " {cell:>width$} |")?,
+                }
             }
-            println!("{line}");
+            writeln!(f)?;
             if index == 0 {
                 let rule = |(column, width): (usize, &usize)| match column {
                     0 => format!("{}|", "-".repeat(width + 2)),
                     _ => format!("{}:|", "-".repeat(width + 1)),
                 };
-                println!("|{}", widths.iter().enumerate().map(rule).collect::<String>());
+                writeln!(f, "|{}", widths.iter().enumerate().map(rule).collect::<String>())?;
             }
         }
-        println!();
+        writeln!(f)
     }
 }
 
@@ -77,7 +79,10 @@ impl Spread {
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { median, least, greatest } = self;
-        write!(f, "{median:.2} ({least:.2}–{greatest:.2})")
+        match least == greatest {
+            true => write!(f, "{median:.2}"),
+            false => write!(f, "{median:.2} ({least:.2}–{greatest:.2})"),
+        }
     }
 }
 
@@ -119,6 +124,7 @@ mod tests {
         assert_eq!(duration(Duration::from_micros(50_300)), "50.3 ms");
         let spread = Spread::of([3.0, 1.0, 2.0, 4.0]).expect("figures");
         assert_eq!(spread.to_string(), "2.50 (1.00–4.00)");
+        assert_eq!(Spread::of([1.5]).expect("a figure").to_string(), "1.50");
         assert_eq!(Spread::of([]), None);
     }
 }

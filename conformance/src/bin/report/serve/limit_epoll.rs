@@ -1,18 +1,21 @@
 //! The bare event loop: one read, one write, and a wait that many connections share.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener as Blocking};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-use mio::net::{TcpListener, TcpStream};
-use mio::{Events, Interest, Poll, Token};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, accept_with, sockopt};
 
 use super::fixed::{Counted, Fixed};
 use super::{Settings, announce};
 
-const LISTENER: Token = Token(usize::MAX);
+/// Stands for the listener among the numbers of connections.
+const LISTENER: u64 = u64::MAX;
 const BACKLOG: i32 = 4096;
 
 pub(super) fn serve(settings: &Settings) -> io::Result<()> {
@@ -40,7 +43,7 @@ fn reusable_listener(address: SocketAddr) -> io::Result<TcpListener> {
     sockopt::set_socket_reuseport(&socket, true)?;
     rustix::net::bind(&socket, &address)?;
     rustix::net::listen(&socket, BACKLOG)?;
-    Ok(TcpListener::from_std(Blocking::from(socket)))
+    Ok(TcpListener::from(socket))
 }
 
 struct Connection {
@@ -51,29 +54,32 @@ struct Connection {
     owed: usize,
 }
 
-fn event_loop(mut listener: TcpListener, fixed: &Fixed) -> io::Result<()> {
-    let mut poll = Poll::new()?;
-    let mut events = Events::with_capacity(1024);
+fn event_loop(listener: TcpListener, fixed: &Fixed) -> io::Result<()> {
+    let queue = epoll::create(CreateFlags::CLOEXEC)?;
+    let mut events: Vec<Event> = Vec::with_capacity(1024);
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
-    poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+    epoll::add(&queue, &listener, EventData::new_u64(LISTENER), EventFlags::IN)?;
     loop {
-        match poll.poll(&mut events, None) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => other?,
+        events.clear();
+        match epoll::wait(&queue, spare_capacity(&mut events), None) {
+            Ok(_) => {}
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
         }
         for event in &events {
-            if event.token() == LISTENER {
-                accept(&listener, &poll, &mut connections, &mut free)?;
+            let (data, flags) = (event.data, event.flags);
+            if data.u64() == LISTENER {
+                accept(&listener, &queue, &mut connections, &mut free)?;
                 continue;
             }
-            let index = event.token().0;
+            let index = data.u64() as usize;
             let Some(connection) = connections.get_mut(index).and_then(Option::as_mut) else {
                 continue;
             };
             // An announced end needs the read that sees it; a short read needs no second one.
-            let ends = event.is_read_closed();
+            let ends = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
             if !matches!(connection.ready(fixed, &mut buffer, ends), Ok(true)) {
                 connections[index] = None;
                 free.push(index);
@@ -84,23 +90,22 @@ fn event_loop(mut listener: TcpListener, fixed: &Fixed) -> io::Result<()> {
 
 fn accept(
     listener: &TcpListener,
-    poll: &Poll,
+    queue: &OwnedFd,
     connections: &mut Vec<Option<Connection>>,
     free: &mut Vec<usize>,
 ) -> io::Result<()> {
     loop {
-        let mut stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) => return Err(error),
+        let stream = match accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+            Err(Errno::WOULDBLOCK) => return Ok(()),
+            other => TcpStream::from(other?),
         };
         stream.set_nodelay(true)?;
         let index = free.pop().unwrap_or_else(|| {
             connections.push(None);
             connections.len() - 1
         });
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        poll.registry().register(&mut stream, Token(index), interest)?;
+        let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        epoll::add(queue, &stream, EventData::new_u64(index as u64), interest)?;
         connections[index] = Some(Connection { stream, partial: Vec::new(), owed: 0 });
     }
 }

@@ -1,6 +1,9 @@
 //! `serve NAME ADDRESS`: one server in this process, controlled through a pipe.
 
+mod book;
+mod external;
 mod fixed;
+mod framework;
 mod gateway;
 mod limit_epoll;
 mod limit_threaded;
@@ -13,7 +16,7 @@ use std::io::{self, BufRead, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
 
-use conformance::load::{Scenario, pin};
+use conformance::load::{Scenario, Shape, pin};
 use rustix::time::{ClockId, clock_gettime};
 
 /// What every server is started with.
@@ -35,32 +38,70 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     /// One line about it.
     pub(crate) about: &'static str,
+    /// What it is to the others.
+    pub(crate) kind: Kind,
+    /// Why it takes no part in a scenario; `None` if it does.
+    pub(crate) declines: fn(Shape) -> Option<&'static str>,
+    /// Whether this machine has it.
+    pub(crate) present: fn() -> bool,
     serve: Serve,
 }
 
-/// Every server of this build.
+/// What a server is to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A bare loop.
+    Limit,
+    /// A Gateway server with an application on the contract.
+    Gateway,
+    /// A Gateway server with an application by framework-mini.
+    Framework,
+    /// Another server, in this program.
+    #[cfg_attr(not(feature = "peers"), allow(dead_code, reason = "known to tables and pictures"))]
+    Peer,
+    /// Another program.
+    External,
+}
+
+/// Every server of this build, whether this machine has it or not.
 pub(crate) fn servers() -> impl Iterator<Item = &'static Server> {
     #[cfg(feature = "peers")]
     const PEERS: &[Server] = &peers::PEERS;
     #[cfg(not(feature = "peers"))]
     const PEERS: &[Server] = &[];
-    SERVERS.iter().chain(PEERS)
+    SERVERS.iter().chain(PEERS).chain(external::EXTERNAL)
 }
 
 const SERVERS: &[Server] = &[
-    Server {
-        name: "limit-epoll",
-        about: "the price of the kernel: an event loop that only finds blank lines",
-        serve: limit_epoll::serve,
-    },
-    Server {
-        name: "limit-threaded",
-        about: "the price of the kernel with a thread per connection",
-        serve: limit_threaded::serve,
-    },
-    Server { name: "server-mio", about: "a Gateway server: event loops that may block", serve: ours::mio },
-    Server { name: "server-threaded", about: "a Gateway server: one thread, one connection", serve: ours::threaded },
+    limit("limit-epoll", "the price of the kernel: an event loop that only finds blank lines", limit_epoll::serve),
+    limit("limit-threaded", "the price of the kernel with a thread per connection", limit_threaded::serve),
+    server("server-mio", "a Gateway server: event loops that may block", Kind::Gateway, ours::mio),
+    server("server-threaded", "a Gateway server: one thread, one connection", Kind::Gateway, ours::threaded),
+    framework("framework-mio", "framework-mini on server-mio", ours::framework_mio),
+    framework("framework-threaded", "framework-mini on server-threaded", ours::framework_threaded),
 ];
+
+/// Why most servers take no part in `book`.
+const NO_BOOK: &str = "compared between frameworks only";
+
+/// A server for everything but the guest book.
+const fn server(name: &'static str, about: &'static str, kind: Kind, serve: Serve) -> Server {
+    const fn declines(shape: Shape) -> Option<&'static str> {
+        match shape {
+            Shape::Book => Some(NO_BOOK),
+            _ => None,
+        }
+    }
+    Server { name, about, kind, declines, present: || true, serve }
+}
+
+const fn limit(name: &'static str, about: &'static str, serve: Serve) -> Server {
+    Server { declines: |_| None, ..server(name, about, Kind::Limit, serve) }
+}
+
+const fn framework(name: &'static str, about: &'static str, serve: Serve) -> Server {
+    Server { declines: |_| None, ..server(name, about, Kind::Framework, serve) }
+}
 
 /// The server of that name.
 pub(crate) fn named(name: &str) -> Option<&'static Server> {
@@ -100,11 +141,19 @@ fn obey() {
         match order.as_deref() {
             Ok("cpu") => {
                 let time = clock_gettime(ClockId::ProcessCPUTime);
-                let nanos = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
-                println!("{nanos}");
+                let own = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+                match external::cpu_time() {
+                    Ok(other) => println!("{}", own + other.as_nanos() as i128),
+                    Err(error) => println!("unknown: {error}"),
+                }
             }
             Ok(other) => eprintln!("unknown order {other:?}"),
             Err(_) => break,
+        }
+    }
+    for leftover in [external::stop(), book::remove()] {
+        if let Err(error) = leftover {
+            eprintln!("at the end: {error}");
         }
     }
     std::process::exit(0);

@@ -4,9 +4,10 @@ use std::sync::LazyLock;
 use actix_web::http::header::{CONTENT_TYPE, SERVER};
 use actix_web::web::{self, Bytes};
 use actix_web::{App, HttpResponse, HttpServer};
-use conformance::load::HELLO;
+use conformance::load::{HELLO, Shape};
 
 use super::super::{Settings, listen};
+use super::guests::Book;
 use super::{read_file, shared_download, site};
 
 static DOWNLOAD: LazyLock<Bytes> = LazyLock::new(shared_download);
@@ -15,15 +16,21 @@ pub(super) fn serve(settings: &Settings) -> io::Result<()> {
     site::file()?;
     let listener = listen(settings)?;
     let threads = settings.threads;
+    let book = (settings.scenario.shape == Shape::Book).then(Book::new).transpose()?;
     actix_web::rt::System::new().block_on(async move {
-        HttpServer::new(|| {
-            App::new()
+        HttpServer::new(move || {
+            let app = App::new()
                 .route("/plaintext", web::get().to(async || text()))
                 .route("/json", web::get().to(async || reply().json(site::Message::HELLO)))
                 .route("/echo", web::post().to(async |body: Bytes| binary(body)))
                 .route("/download", web::get().to(async || binary(DOWNLOAD.clone())))
                 .route("/file", web::get().to(file))
-                .route("/slow", web::get().to(slow))
+                .route("/slow", web::get().to(slow));
+            app.configure(|config| {
+                if let Some(book) = &book {
+                    config.app_data(web::Data::new(book.clone())).route("/book", web::get().to(guests));
+                }
+            })
         })
         .workers(threads)
         .disable_signals()
@@ -55,4 +62,9 @@ async fn file() -> actix_web::Result<HttpResponse> {
 async fn slow() -> actix_web::Result<HttpResponse> {
     web::block(|| std::thread::sleep(site::SLOW)).await?;
     Ok(text())
+}
+
+async fn guests(book: web::Data<Book>) -> actix_web::Result<HttpResponse> {
+    let page = web::block(move || book.page()).await??;
+    Ok(reply().insert_header((CONTENT_TYPE, "text/html; charset=utf-8")).body(page))
 }

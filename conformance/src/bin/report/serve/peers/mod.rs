@@ -4,29 +4,52 @@
 //! that documentation sends it: to a blocking pool, to a coroutine's sleep, or nowhere.
 
 mod actix;
+mod astra;
 mod axum;
+mod guests;
 mod hyper;
 mod may;
+mod ntex;
 mod rouille;
 mod tiny;
 
 use std::io;
 use std::net::TcpListener;
 
-use conformance::load::download;
+use conformance::load::{Shape, download};
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Server, Settings, listen, site};
+use super::{Kind, Serve, Server, Settings, listen, server, site};
 
 /// All of them.
-pub(super) const PEERS: [Server; 6] = [
-    Server { name: "hyper", about: "hyper on tokio; blocking work to its pool", serve: hyper::serve },
-    Server { name: "axum", about: "axum on hyper; blocking work to tokio's pool", serve: axum::serve },
-    Server { name: "actix-web", about: "actix-web; blocking work to its pool", serve: actix::serve },
-    Server { name: "may", about: "may_minihttp; sleeps as a coroutine", serve: may::serve },
-    Server { name: "tiny_http", about: "tiny_http; threads that take requests", serve: tiny::serve },
-    Server { name: "rouille", about: "rouille on tiny_http; a thread per request", serve: rouille::serve },
+pub(super) const PEERS: [Server; 8] = [
+    peer("hyper", "hyper on tokio; blocking work to its pool", hyper::serve),
+    Server {
+        declines: everything,
+        ..peer("axum", "axum on hyper; blocking work to tokio's pool, the guest book by rusqlite and r2d2", axum::serve)
+    },
+    Server {
+        declines: everything,
+        ..peer("actix-web", "actix-web; blocking work to its pool, the guest book by rusqlite and r2d2", actix::serve)
+    },
+    peer("ntex", "ntex on tokio; blocking work to its pool", ntex::serve),
+    peer("may", "may_minihttp; sleeps as a coroutine", may::serve),
+    peer("tiny_http", "tiny_http; threads that take requests", tiny::serve),
+    Server {
+        declines: rouille::declines,
+        ..peer("rouille", "rouille on tiny_http; a thread per request", rouille::serve)
+    },
+    peer("astra", "astra on hyper; a worker thread per connection", astra::serve),
 ];
+
+const fn peer(name: &'static str, about: &'static str, serve: Serve) -> Server {
+    server(name, about, Kind::Peer, serve)
+}
+
+/// Takes part in every scenario.
+const fn everything(_: Shape) -> Option<&'static str> {
+    None
+}
 
 /// A runtime of as many threads, and the listener for it.
 fn tokio_listener(settings: &Settings) -> io::Result<(Runtime, TcpListener)> {

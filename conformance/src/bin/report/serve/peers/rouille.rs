@@ -3,9 +3,9 @@ use std::io::{self, Read};
 use std::thread;
 
 use ::rouille::{Request, Response, Server};
-use conformance::load::{HELLO, download};
+use conformance::load::{HELLO, Shape, download};
 
-use super::super::{Settings, announce};
+use super::super::{NO_BOOK, Settings, announce};
 use super::{other, site};
 
 pub(super) fn serve(settings: &Settings) -> io::Result<()> {
@@ -18,6 +18,14 @@ pub(super) fn serve(settings: &Settings) -> io::Result<()> {
     announce(server.server_addr())?;
     server.run();
     Ok(())
+}
+
+pub(super) fn declines(shape: Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Download | Shape::File => Some("it sends 1 MiB in chunks, and nothing can tell it not to"),
+        Shape::Book => Some(NO_BOOK),
+        _ => None,
+    }
 }
 
 fn answer(request: &Request) -> io::Result<Response> {

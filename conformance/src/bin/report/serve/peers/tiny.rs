@@ -3,7 +3,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::thread;
 
-use conformance::load::{HELLO, download};
+use conformance::load::{HELLO, Shape, download};
 use tiny_http::{Header, Request, Response, ResponseBox, Server, StatusCode};
 
 use super::super::{Settings, listen};
@@ -12,7 +12,12 @@ use super::{other, site};
 pub(super) fn serve(settings: &Settings) -> io::Result<()> {
     site::file()?;
     let server = Arc::new(Server::from_listener(listen(settings)?, None).map_err(other)?);
-    let threads: Vec<_> = (0..settings.threads)
+    // Where some block, as many as there are clients: fewer is no way to run it.
+    let threads = match settings.scenario.shape {
+        Shape::Mix => settings.scenario.connections,
+        _ => settings.threads,
+    };
+    let threads: Vec<_> = (0..threads)
         .map(|_| {
             let server = Arc::clone(&server);
             thread::spawn(move || {
