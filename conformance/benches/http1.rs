@@ -52,6 +52,7 @@ mod threaded {
     use super::threaded_h1::chunked::{self, Decoder, Step};
     use super::threaded_h1::head::{Fields, Limits, parse};
     use super::threaded_h1::response::{Ending, Framing, finish_head, write_head};
+    use super::threaded_h1::scan::LastHead;
     use super::*;
     use gateway_spec::Version;
 
@@ -78,13 +79,19 @@ mod threaded {
         let mut group = criterion.benchmark_group("http1 of server-threaded");
         let limits = Limits { request_line: 8192, head: 65_536, fields: 100, body: 1 << 20 };
         for (name, octets) in heads() {
-            let mut kept = Fields::default();
-            on_bytes(&mut group, name, octets.len(), || {
-                let mut fields = kept.take();
-                let head = parse(black_box(&octets), &limits, &mut fields);
-                assert_eq!(head.map(|head| head.map(|head| head.length)), Ok(Some(octets.len())));
-                kept.put_back(fields);
-            });
+            // A head that is new, and one that is that of the request before (decision 0012).
+            for (name, repeats) in [(name.to_owned(), false), (format!("{name}, again"), true)] {
+                let (mut kept, mut last) = (Fields::default(), LastHead::default());
+                on_bytes(&mut group, &name, octets.len(), || {
+                    if !repeats {
+                        last.clear();
+                    }
+                    let mut fields = kept.take();
+                    let head = parse(black_box(&octets), 0..octets.len(), &limits, &mut last, &mut fields);
+                    assert_eq!(head.map(|head| head.map(|head| head.length)), Ok(Some(octets.len())));
+                    kept.put_back(fields);
+                });
+            }
         }
         for (name, octets, length) in chunked_bodies() {
             let mut body = Vec::with_capacity(length);
@@ -98,8 +105,8 @@ mod threaded {
                     out.clear();
                     write_head(&mut out, black_box(head));
                     let framing = Framing::Length(13);
-                    let (lines, version) = (LINES.as_bytes(), Version::Http11);
-                    finish_head(&mut out, &Ending { framing, described: None, code: 200, version, keep: true, lines });
+                    let ending = Ending { framing, described: None, code: 200, version: Version::Http11, keep: true };
+                    finish_head(&mut out, &ending, LINES.as_bytes());
                 });
             });
             assert!(out.ends_with(b"\r\n\r\n"));
@@ -110,7 +117,7 @@ mod threaded {
 
 mod mio {
     use super::mio_h1::chunked::Decoder;
-    use super::mio_h1::head::{Limits, Parsed, parse};
+    use super::mio_h1::head::{Limits, parse_usual};
     use super::mio_h1::response::{Delimiter, End, Facts, begin, end};
     use super::*;
     use gateway_spec::{Field, Version};
@@ -118,10 +125,9 @@ mod mio {
     /// The length of the head.
     fn read(octets: &[u8], limits: &Limits) -> usize {
         let mut fields = [Field::EMPTY; 32];
-        let mut scratch = [httparse::EMPTY_HEADER; 32];
-        match parse(octets, &mut fields, &mut scratch, limits) {
-            Ok(Parsed::Head(head)) => head.length,
-            other => panic!("a valid head: {other:?}"),
+        match parse_usual(octets, &mut fields, limits, "") {
+            Ok(Some(head)) => head.length,
+            other => panic!("a usual head: {other:?}"),
         }
     }
 
@@ -156,7 +162,7 @@ mod mio {
                     begin(&mut out, black_box(head));
                     let facts = Facts { head_only: false, version: Version::Http11, code: 200 };
                     let (length, delimiter) = (Some(13), Delimiter::Length);
-                    end(&mut out, &End { facts, length, delimiter, keep_alive: true, lines: LINES });
+                    end(&mut out, End { facts, length, delimiter, keep_alive: true }, LINES);
                 });
             });
             assert!(out.ends_with(b"\r\n\r\n"));

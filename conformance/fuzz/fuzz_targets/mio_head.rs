@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../../server-mio/src/h1/mod.rs"]
 mod h1;
 
-use h1::head::{Limits, Parsed, Scan, parse};
+use h1::head::{Limits, Scan, parse, parse_usual};
 
 const LIMITS: Limits = Limits { request_line: 300, head: 1000, fields: 20, body: 1000, https: false };
 
@@ -18,9 +18,8 @@ fn verdict(octets: &[u8]) -> Option<Result<usize, ()>> {
     let mut fields = [Field::EMPTY; 20];
     let mut scratch = [httparse::EMPTY_HEADER; 20];
     match parse(octets, &mut fields, &mut scratch, &LIMITS) {
-        Ok(Parsed::Head(head)) => Some(Ok(head.length)),
-        Ok(Parsed::Partial) => None,
-        Ok(Parsed::MoreFields) => panic!("there is room for all fields"),
+        Ok(Some(head)) => Some(Ok(head.length)),
+        Ok(None) => None,
         Err(_) => Some(Err(())),
     }
 }
@@ -49,9 +48,17 @@ fuzz_target!(|octets: &[u8]| {
         other => panic!("whole and in pieces: {other:?}"),
     }
 
-    let mut fields = [Field::EMPTY; 20];
+    let (mut fields, mut usual_fields) = ([Field::EMPTY; 20], [Field::EMPTY; 20]);
     let mut scratch = [httparse::EMPTY_HEADER; 20];
-    let Ok(Parsed::Head(head)) = parse(octets, &mut fields, &mut scratch, &LIMITS) else { return };
+    let parsed = parse(octets, &mut fields, &mut scratch, &LIMITS);
+    // The short way comes to the same, or says nothing.
+    match (parse_usual(octets, &mut usual_fields, &LIMITS, ""), &parsed) {
+        (Ok(None), _) => {}
+        (Ok(Some(usual)), Ok(Some(head))) => assert_eq!(format!("{usual:?}"), format!("{head:?}")),
+        (Err(_), Err(_)) => {}
+        other => panic!("the short way and the long one: {other:?}"),
+    }
+    let Ok(Some(head)) = parsed else { return };
     let octets = &octets[..head.length];
     let h1::head::Head { method, target, path, query, fields, .. } = head;
     Accepted { octets, method, target, path, query, fields }.check();

@@ -120,8 +120,8 @@ mod tests {
     use gateway_spec::Version;
     use proptest::prelude::*;
 
+    use super::super::response::{Delimiter, Facts};
     use super::*;
-    use crate::h1::response::{Delimiter, Facts};
 
     proptest! {
         /// Whatever was written before, and however long a response waits, its head is its own.
