@@ -28,6 +28,8 @@ pub struct Workload {
     pub think: Duration,
     /// What is asked.
     pub fast: Exchange,
+    /// What is asked in turn with it on each connection, with the same answer: so that no request repeats the one before.
+    pub others: Vec<Exchange>,
     /// What is asked instead now and then, and how often (0.05 is five in a hundred batches,
     /// chosen by a generator with a fixed seed).
     pub slow: Option<(Exchange, f64)>,
@@ -46,10 +48,19 @@ impl Workload {
             depth: 1,
             think: Duration::ZERO,
             fast: exchange,
+            others: Vec::new(),
             slow: None,
             fresh: false,
             patience: PATIENCE,
         }
+    }
+
+    /// What is written at once for fast requests, for each turn. Within a batch requests differ too.
+    fn fast_batches(&self) -> Vec<Vec<u8>> {
+        let kinds: Vec<&Exchange> = std::iter::once(&self.fast).chain(&self.others).collect();
+        let batch =
+            |turn: usize| (0..self.depth).flat_map(|i| kinds[(turn + i) % kinds.len()].request.clone()).collect();
+        (0..kinds.len()).map(batch).collect()
     }
 }
 
@@ -85,8 +96,9 @@ pub struct Measured {
 pub struct Load {
     server: SocketAddr,
     workload: Workload,
-    /// The batch of fast and of slow requests, as bytes.
-    batches: [Vec<u8>; 2],
+    /// The batches of fast requests, one for each turn, and that of slow ones, as bytes.
+    fast: Vec<Vec<u8>>,
+    slow: Vec<u8>,
     poll: Poll,
     events: Events,
     connections: Vec<Connection>,
@@ -101,6 +113,8 @@ struct Connection {
     stream: Option<TcpStream>,
     reader: Reader,
     slow: bool,
+    /// How many batches there were.
+    turn: usize,
     /// How much of the batch was written.
     written: usize,
     /// Answers still due.
@@ -138,7 +152,8 @@ impl Load {
         let slow = workload.slow.as_ref().map_or(&workload.fast, |(slow, _)| slow);
         Ok(Self {
             server,
-            batches: [workload.fast.batch(workload.depth), slow.batch(workload.depth)],
+            fast: workload.fast_batches(),
+            slow: slow.batch(workload.depth),
             poll: Poll::new()?,
             events: Events::with_capacity(1024),
             connections: (0..workload.connections).map(|_| Connection::default()).collect(),
@@ -250,6 +265,7 @@ impl Load {
         }
         run.budget -= 1;
         connection.slow = slow;
+        connection.turn += 1;
         connection.written = 0;
         connection.due = self.workload.depth;
         connection.since = Some(now);
@@ -270,7 +286,7 @@ impl Load {
 
     fn write(&mut self, index: usize) -> io::Result<()> {
         let connection = &mut self.connections[index];
-        let batch = &self.batches[usize::from(connection.slow)];
+        let batch = if connection.slow { &self.slow } else { &self.fast[connection.turn % self.fast.len()] };
         let Some(stream) = &mut connection.stream else { return Ok(()) };
         while connection.due > 0 && connection.written < batch.len() {
             match stream.write(&batch[connection.written..]) {

@@ -44,6 +44,19 @@ impl Exchange {
         Self::new(head, b"", expected)
     }
 
+    /// What a browser sends on its way through a site: as [`browser`](Self::browser), but the page before, the time in a
+    /// cookie and with them the length of the head are others each time.
+    pub fn browsing(path: &str, expected: impl Into<Arc<[u8]>>) -> Vec<Self> {
+        let expected = expected.into();
+        let page = |n: usize| {
+            let referer = format!("Referer: http://localhost/articles/{}/comments?page={n}\r\n", n * n * 37);
+            let fields = BROWSER_FIELDS.replace("visits=12", &format!("visits={}", 9 + n));
+            let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{referer}{fields}\r\n");
+            Self::new(head, b"", Arc::clone(&expected))
+        };
+        (0..8).map(page).collect()
+    }
+
     /// A `GET` after which the connection is to be closed.
     pub fn closing(path: &str, expected: impl Into<Arc<[u8]>>) -> Self {
         let head = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

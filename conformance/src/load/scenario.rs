@@ -30,6 +30,8 @@ pub enum Shape {
     Plaintext,
     /// `GET /plaintext` with the head of a browser.
     Browser,
+    /// The same, where no head repeats the one before on its connection.
+    Browsing,
     /// `GET /json`: an object with one string, serialised for each request.
     Json,
     /// `POST /echo` of 1 KiB.
@@ -72,6 +74,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario("pipelined", Shape::Plaintext, 64, 16),
     scenario("json", Shape::Json, 64, 1),
     scenario("browser", Shape::Browser, 64, 1),
+    scenario("browsing", Shape::Browsing, 64, 1),
     scenario("echo", Shape::Echo, 64, 1),
     scenario("download", Shape::Download, 16, 1),
     scenario("file", Shape::File, 16, 1),
@@ -100,6 +103,7 @@ impl Scenario {
         let fast = match self.shape {
             Shape::Plaintext | Shape::Mix => Exchange::get("/plaintext", HELLO),
             Shape::Browser => Exchange::browser("/plaintext", HELLO),
+            Shape::Browsing => Exchange::browsing("/plaintext", HELLO).swap_remove(0),
             Shape::Json => Exchange::get("/json", JSON),
             Shape::Echo => Exchange::post("/echo", &upload(), upload()),
             Shape::Download => Exchange::get("/download", download()),
@@ -109,6 +113,9 @@ impl Scenario {
         };
         let mut workload = Workload::new(self.connections, fast);
         workload.depth = self.depth;
+        if self.shape == Shape::Browsing {
+            workload.others = Exchange::browsing("/plaintext", HELLO).split_off(1);
+        }
         workload.fresh = self.shape == Shape::Fresh;
         if self.shape == Shape::Mix {
             workload.slow = Some((Exchange::get("/slow", HELLO), SLOW_SHARE));
@@ -130,7 +137,9 @@ impl Scenario {
             Shape::Echo => ("application/octet-stream", upload(), upload().len()),
             Shape::Download | Shape::File => ("application/octet-stream", download(), 0),
             Shape::Book => ("text/html; charset=utf-8", book(), 0),
-            Shape::Plaintext | Shape::Browser | Shape::Fresh | Shape::Mix => ("text/plain", HELLO.into(), 0),
+            Shape::Plaintext | Shape::Browser | Shape::Browsing | Shape::Fresh | Shape::Mix => {
+                ("text/plain", HELLO.into(), 0)
+            }
         }
     }
 }

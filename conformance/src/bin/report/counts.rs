@@ -51,6 +51,7 @@ pub(crate) fn run(plan: &Plan, out: &mut Output) -> io::Result<()> {
         ("plaintext", single("plaintext")),
         ("pipelined 16", plaintext.with(1, 16)),
         ("browser", single("browser")),
+        ("browsing", single("browsing")),
         ("json", single("json")),
         ("echo", single("echo")),
         ("book", single("book")),
