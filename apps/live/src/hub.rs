@@ -111,7 +111,7 @@ pub(crate) struct Stats {
 
 impl Hub {
     pub(crate) fn new(mut config: Config) -> Self {
-        config.queue = config.queue.max(config.history);
+        config.queue = config.queue.max(config.history).max(1);
         let state = Mutex::new(State { next: 1, ..State::default() });
         let hub = Self { config, epoch: format!("{:x}", iso::now()), state };
         hub.tick(iso::now());
