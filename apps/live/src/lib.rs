@@ -71,7 +71,8 @@ pub struct Live {
 /// # Ok::<(), framework_mini::Error>(())
 /// ```
 pub fn app(config: Config) -> Result<Live, Error> {
-    let heartbeat = config.heartbeat;
+    // One without a pause would be nothing but heartbeats.
+    let heartbeat = config.heartbeat.max(Duration::from_millis(1));
     let hub = Arc::new(Hub::new(config));
     ticker::start(&hub, heartbeat)?;
     let site = pages::site(Arc::clone(&hub))?;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const GROWTH: u64 = 16 << 20;
 
 /// What a listener may add to it: on `server-mio` some structures, on `server-threaded` the stack of a thread.
-const FOR_A_LISTENER: u64 = 48 << 10;
+const FOR_A_LISTENER: u64 = 64 << 10;
 
 fn amount(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |value| value.parse().expect("a number"))

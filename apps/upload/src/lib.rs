@@ -8,9 +8,9 @@
 //! | `GET /files/NAME` | a file: whole, by ranges, or not at all if the client has it |
 //! | `POST /files/NAME/delete`, `DELETE /files/NAME` | removes it |
 //!
-//! Whatever is sent is written down while it arrives: 64 KiB of it are in memory, whatever its size. It goes into a temporary
-//! file, which gets its name when all of the request is there, and is removed if it is cut. No file is ever replaced: the
-//! second `a.txt` becomes `a (2).txt`.
+//! Whatever is sent is written down while it arrives: some tens of KiB are in memory, whatever its size. It goes into a
+//! temporary file, which gets its name when all of the request is there, and is removed if it is cut. No file is ever
+//! replaced: the second `a.txt` becomes `a (2).txt`.
 //!
 //! What strangers have sent is never shown as a page of this site: files are for saving, in a sandbox without scripts.
 

@@ -252,6 +252,9 @@ fn error(request: &mut Request<Shared>, error: &Error) -> Response {
         true => format!("At most {} can be sent at once.", size::text(shared.max_size)),
         false => error.message().to_owned(),
     };
+    let sent = matches!(request.pattern(), Some("/upload" | "/raw/{*name}"));
+    let lost = sent && matches!(status.code(), 400 | 408 | 413 | 507);
+    let detail = if lost { format!("{detail} Nothing of it was stored.") } else { detail };
     let problem = Problem { title: status.reason().to_owned(), status: status.code(), detail };
     let response = if wants_page(request) {
         Page::new("error.html", problem).into_response()
