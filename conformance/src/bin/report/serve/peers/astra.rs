@@ -13,8 +13,9 @@ static DOWNLOAD: LazyLock<Bytes> = LazyLock::new(shared_download);
 
 pub(super) fn serve(settings: &Settings) -> io::Result<()> {
     site::file()?;
-    // Without `max_workers`: a worker keeps its connection, so with fewer workers others would never be served.
-    let server = Server::bind(settings.address).http1_pipeline_flush(true);
+    // A worker keeps its connection: with fewer workers than connections (15 for each processor, if nothing is said) the
+    // others are never served.
+    let server = Server::bind(settings.address).http1_pipeline_flush(true).max_workers(20_000);
     announce(server.local_addr()?)?;
     server.serve(|mut request: Request, _| {
         let response = answer(&mut request);
