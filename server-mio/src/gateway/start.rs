@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use gateway_spec::{Error, Misuse, StartResponse, Status, check_header};
+use gateway_spec::{Error, Misuse, StartResponse, Status, check_header, trim_blanks};
 
 use super::Responder;
 use crate::clock::Pace;
@@ -43,7 +43,7 @@ impl StartResponse for Responder<'_> {
         for (name, value) in headers {
             front.extend_from_slice(name.as_bytes());
             front.extend_from_slice(b": ");
-            front.extend_from_slice(&gateway_spec::latin1(value).unwrap_or_default());
+            front.extend_from_slice(&gateway_spec::latin1(trim_blanks(value)).unwrap_or_default());
             front.extend_from_slice(b"\r\n");
         }
         front.extend_from_slice(b"\r\n");
