@@ -24,6 +24,9 @@ use std::time::Duration;
 /// How long a thread stands by before it ends, if another one stands by too.
 const RETIRE: Duration = Duration::from_secs(10);
 
+/// How many blocked applications make it likely that the next one blocks soon.
+const CROWD: isize = 4;
+
 /// Who leads a loop, and who could.
 #[derive(Debug)]
 pub(crate) struct Handoff {
@@ -122,6 +125,12 @@ impl Handoff {
     /// Whether most threads are still to be had.
     pub(crate) fn has_plenty(&self) -> bool {
         self.detached.load(Ordering::SeqCst) <= self.cap as isize / 4
+    }
+
+    /// For the monitor: whether several applications block at this moment. A thread that was only not given a processor
+    /// looks like one that blocks, but comes back soon.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.detached.load(Ordering::SeqCst) >= CROWD
     }
 
     /// For the monitor: the ticket, and whether it is that of a thread that drives a connection.

@@ -19,7 +19,7 @@ use crate::transport::{Listener, LocalAddr};
 
 /// How often the monitor looks whether an application blocks.
 const TICK: Duration = Duration::from_millis(1);
-/// How often it looks while applications block, so that a loop stands still for a shorter time.
+/// How often it looks while several applications block, so that a loop stands still for a shorter time.
 const FAST_TICK: Duration = Duration::from_micros(100);
 /// For how many ticks after a hand-off it looks more often, and after how many quiet ones it sleeps.
 const FAST_TICKS: u32 = 1000;
@@ -270,7 +270,7 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
             let same = || lanes.iter().zip(&seen).all(|(lane, seen)| lane.handoff.look() == *seen);
             shared.doze.sleep(|| !same() || lanes.iter().any(|lane| lane.handoff.has_ended()));
             quiet = 0;
-        } else if fast > 0 {
+        } else if fast > 0 && lanes.iter().any(|lane| lane.handoff.is_crowded()) {
             fast -= 1;
             thread::park_timeout(FAST_TICK);
         } else {
