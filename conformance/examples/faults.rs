@@ -18,6 +18,9 @@ use conformance::trace::workspace;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// The packages that get faults: the servers, and what both stand on.
+const PACKAGES: [&str; 3] = ["server-threaded", "server-mio", "gateway-spec"];
+
 fn main() -> Result<ExitCode> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let root = workspace();
@@ -29,11 +32,8 @@ fn main() -> Result<ExitCode> {
     let target = tree.join("target");
     let mut uncaught = 0;
     println!("| fault | in | caught by |\n|---|---|---|");
-    for (package, servers) in [
-        ("server-threaded", &["server-threaded"][..]),
-        ("server-mio", &["server-mio"]),
-        ("gateway-spec", &["server-threaded", "server-mio"]),
-    ] {
+    for package in PACKAGES {
+        let servers = if package == "gateway-spec" { &PACKAGES[..2] } else { &[package] };
         let file = root.join("conformance/faults").join(package).with_extension("md");
         for fault in read(&fs::read_to_string(&file)?).map_err(|error| format!("{}: {error}", file.display()))? {
             let name = format!("{package} {}", fault.name);
@@ -67,7 +67,17 @@ fn copy_workspace(from: &Path, to: &Path) -> Result<()> {
     if !files.status.success() {
         return Err("git ls-files has failed".into());
     }
-    for file in String::from_utf8(files.stdout)?.split_terminator('\0') {
+    let files = String::from_utf8(files.stdout)?;
+    let files: Vec<&str> = files.split_terminator('\0').collect();
+    let mut old = BTreeMap::new();
+    for package in PACKAGES {
+        // What was moved would be found twice.
+        sources(&to.join(package).join("src"), &mut old).unwrap_or_default();
+    }
+    for path in old.keys().filter(|path| !files.iter().any(|file| to.join(file) == **path)) {
+        fs::remove_file(path)?;
+    }
+    for file in files {
         let (source, copy) = (from.join(file), to.join(file));
         // A file that was removed is still in the index.
         let Ok(content) = fs::read(&source) else { continue };
