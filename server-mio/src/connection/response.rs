@@ -18,6 +18,8 @@ use crate::worker::{BUFFER, Worker};
 
 /// After how many milliseconds a body that has nothing yet, and does not wake the server, is asked again.
 const ASK_AGAIN: u64 = 10;
+/// How many bytes of a buffer are not worth giving back.
+const FEW: usize = 512;
 
 impl Connection {
     /// Calls the application.
@@ -137,6 +139,7 @@ impl Connection {
             Progress::Nothing => {
                 self.writing = false;
                 exchange.pauses = exchange.pauses.saturating_add(1);
+                self.slim_down(worker);
                 let kept = self.alarm.as_ref().is_some_and(|alarm| alarm.is_kept());
                 let pause = if kept { ASK_AGAIN * 100 } else { ASK_AGAIN * u64::from(exchange.pauses.min(10)) };
                 Next::Wait(self.socket.clock.now() + pause)
@@ -148,6 +151,20 @@ impl Connection {
         self.responder(worker, exchange).pause();
         self.phase = Phase::Response(response);
         Some(next)
+    }
+
+    /// A response may pause for hours, and thousands at the same time: until it goes on, buffers are for others. What was
+    /// received of this request and of those behind it stays.
+    fn slim_down(&mut self, worker: &mut Worker) {
+        if self.out.is_empty() {
+            self.out.take_buffers(|buffer| worker.outs.put(buffer));
+        }
+        let rest = self.start..self.end;
+        if self.buffer.len() > 2 * rest.len() + FEW {
+            let kept = self.buffer[rest].to_vec();
+            (self.start, self.end) = (0, kept.len());
+            worker.buffers.put(std::mem::replace(&mut self.buffer, kept));
+        }
     }
 
     /// The response is at its end; some of it may wait in the output.
