@@ -183,8 +183,9 @@ impl Connection {
         self.readable |= ready.has(Ready::READ);
         self.finished |= ready.has(Ready::FINISHED);
         if ready.has(Ready::GONE) {
-            // Whatever is left to send, nobody reads it. What is left to read may still be there.
-            if !matches!(self.phase, Phase::Head | Phase::Body(_)) {
+            // Whatever is left to send, nobody reads it. What is left to read may still be there. And to linger is to have
+            // closed one direction: a client that closes the other is not gone, and may still be reading what it was sent.
+            if !matches!(self.phase, Phase::Head | Phase::Body(_) | Phase::Linger { .. }) {
                 if !may_block && matches!(self.phase, Phase::Response(_)) {
                     return Next::Thread { fresh: false };
                 }

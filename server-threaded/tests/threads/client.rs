@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -144,6 +144,11 @@ impl Client {
     pub(crate) fn must_end(&mut self) {
         let (received, end) = self.read_to_the_end();
         assert_eq!((received.escape_ascii().to_string().as_str(), end), ("", End::Clean));
+    }
+
+    /// Ends the sending direction.
+    pub(crate) fn finish(&mut self) {
+        self.tcp.as_ref().unwrap().shutdown(Shutdown::Write).unwrap();
     }
 
     /// Cuts the connection, so that the server sees a reset.

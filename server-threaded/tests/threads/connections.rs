@@ -103,7 +103,7 @@ fn a_client_that_has_finished_sending_has_not_gone() {
     let site = Site::new(config(), app);
     let mut client = site.connect();
     client.send(GET);
-    client.tcp.as_ref().unwrap().shutdown(std::net::Shutdown::Write).unwrap();
+    client.finish();
     client.reply().is(200, "here");
     client.must_end();
     // Nor has one that has sent more already.

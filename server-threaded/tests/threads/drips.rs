@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::iter;
 use std::thread;
 
-use gateway_spec::{Body, Environ, Error, StartResponse, Status, app_fn};
+use gateway_spec::{Body, Bytes, Environ, Error, StartResponse, Status, app_fn};
 use server::Config;
 
 use crate::client::{Client, End};
@@ -177,6 +177,31 @@ fn lingering_has_an_end() {
     let sent = iter::repeat_with(|| client.try_send([b'x'; 10_000])).take(100_000).take_while(Result::is_ok).count();
     assert!(sent < 100_000);
     site.wait_for("the end", |stats| stats.open == 0);
+}
+
+/// What a client sends after its refusal, and that it ends then, is no reason to take back what it has not read yet: a
+/// close with unread octets would be a reset (H1-CON-11).
+#[test]
+fn what_follows_a_refusal_takes_no_answer_away() {
+    let body = vec![b'x'; 1_000_000];
+    let site = Site::new(config(), {
+        let body = Bytes::from(body.clone());
+        app_fn(move |_, start_response| {
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, Error>(body.clone())
+        })
+    });
+    for _ in 0..20 {
+        let mut client = site.connect();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /\t HTTP/1.1\r\n\r\n");
+        thread::sleep(ms(10)); // or else it may still be writing, which is another matter
+        client.send(GET);
+        client.finish();
+        thread::sleep(ms(10));
+        assert!(client.reply().body == body);
+        assert_eq!(client.reply().code, 400);
+        client.must_end();
+    }
 }
 
 /// Answers with [`LARGE`] bytes in the way that the path says.
