@@ -42,7 +42,7 @@ pub struct Call {
 const REFUSALS: [u16; 8] = [400, 413, 414, 417, 421, 431, 501, 505];
 
 /// Differences that are allowed, each with its reason. They are taken out by [`Observed::normal`].
-pub const ALLOWED: [(&str, &str); 4] = [
+pub const ALLOWED: [(&str, &str); 5] = [
     (
         "a last 400 may be missing",
         "the client has ended in the middle of a request: a server may answer 400 or just close (H1-INC-01, MAY)",
@@ -54,6 +54,10 @@ pub const ALLOWED: [(&str, &str); 4] = [
     (
         "a call whose body could not be read may be missing",
         "a server may look at a small body before it calls the application (cases/chunked.md)",
+    ),
+    (
+        "a 200 that is cut before its first octet of content counts as a 500",
+        "a server may find out that a file has nothing to send before its head or after it (GW-FILE-11)",
     ),
     (
         "what comes after a 500 does not count",
@@ -85,7 +89,8 @@ impl Observed {
         observed.problems.extend(transcript.problems);
         for reply in transcript.replies.into_iter().filter(|reply| reply.status >= 200) {
             observed.problems.extend(reply.problems);
-            observed.statuses.push(reply.status);
+            let failed_late = reply.status == 200 && !reply.complete && reply.body.is_empty();
+            observed.statuses.push(if failed_late { 500 } else { reply.status });
             // An error's text is the server's own.
             observed.bodies.push(if reply.status == 200 { reply.body } else { Vec::new() });
         }
