@@ -291,13 +291,11 @@ impl<'c> Response<'c> {
     /// The head of the answer goes out: no 100 may follow, and what is left of the request's body decides whether the
     /// connection can be kept (H1-CONT-05, H1-CON-04).
     fn settle_input(&mut self, body: &Arc<BodySource>) {
-        // A body that holds the input is about to read it.
+        // A body that holds the input is about to read it. Whether a client that waits for a 100 sends what is to be read,
+        // nobody can tell.
         let will_be_read = self.called && Arc::strong_count(body) > 1;
-        if body.remainder() == Remainder::Unreadable && !will_be_read {
+        if body.forget_continue() || (body.remainder() == Remainder::Unreadable && !will_be_read) {
             self.keep = false;
-        }
-        if !will_be_read {
-            body.forget_continue();
         }
     }
 
