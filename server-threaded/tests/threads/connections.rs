@@ -369,3 +369,48 @@ fn a_connection_may_have_a_last_request() {
     client.must_end();
     assert_eq!(site.handle.stats().requests, 3);
 }
+
+/// Who wants no deadline says so with the longest one.
+#[test]
+fn deadlines_may_be_never() {
+    let mut config = config();
+    for timeout in [
+        &mut config.head_timeout,
+        &mut config.keep_alive_timeout,
+        &mut config.body_timeout,
+        &mut config.write_timeout,
+        &mut config.rate_grace,
+        &mut config.linger_timeout,
+        &mut config.pending_timeout,
+        &mut config.shutdown_timeout,
+    ] {
+        *timeout = Duration::MAX;
+    }
+    config.app_deadline = Some(Duration::MAX);
+    let mut site = Site::new(config, {
+        app_fn(|environ, start_response| {
+            let left = environ.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let length = io::copy(environ.input(), &mut io::sink())?;
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, Error>(vec![b'x'; if left > Some(Duration::from_secs(60)) { length as usize } else { 0 }])
+        })
+    });
+    let mut client = site.connect();
+    for pieces in [["POST / HTTP/1.1\r\nHost: a\r\n", "Content-Length: 4\r\n\r\nbo", "dy"]; 2] {
+        for piece in pieces {
+            thread::sleep(ms(120)); // some ticks of the coarse clock
+            client.send(piece);
+        }
+        client.reply().is(200, "xxxx");
+    }
+    let length = 5 << 20; // more than sockets buffer
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+    client.send(vec![b'x'; length]);
+    thread::sleep(ms(120));
+    assert_eq!(client.reply().body.len(), length);
+    assert_eq!(client.ask("BAD\r\n\r\n").code, 400);
+    client.must_end();
+    drop(client);
+    site.handle.shutdown();
+    site.join().unwrap();
+}
