@@ -414,3 +414,31 @@ fn deadlines_may_be_never() {
     site.handle.shutdown();
     site.join().unwrap();
 }
+
+/// The same for sizes.
+#[test]
+fn sizes_may_have_no_limit() {
+    let mut config = config();
+    (config.max_request_line, config.max_head, config.max_chunk_extensions) = (usize::MAX, usize::MAX, usize::MAX);
+    (config.max_body, config.max_drain, config.max_linger) = (u64::MAX, u64::MAX, u64::MAX);
+    let site = Site::new(config, {
+        app_fn(|environ, start_response| {
+            let length = if environ.method() == "PUT" { 0 } else { io::copy(environ.input(), &mut io::sink())? };
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, Error>(length.to_string())
+        })
+    });
+    let mut client = site.connect();
+    for method in ["POST", "PUT"] {
+        for line in ["HTTP/1.1", "HTTP/1.2"] {
+            // In two pieces, so that there is a head that is not whole.
+            client.send(format!("{method} /{} {line}", "a".repeat(20_000)));
+            thread::sleep(ms(20));
+            client.send(format!("\r\nHost: a\r\nX:{}\r\n", "x".repeat(20_000)));
+            client.send("Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n");
+            client.reply().is(200, if method == "PUT" { "0" } else { "5" });
+        }
+    }
+    assert_eq!(client.ask("BAD\r\n\r\n").code, 400);
+    client.must_end();
+}
