@@ -173,11 +173,13 @@ impl Core {
         }
     }
 
-    /// Takes all connections that are at home, at the end.
-    pub(crate) fn clear(&mut self) -> VecDeque<Box<Connection>> {
+    /// Takes all connections that no thread has, at the end. They do not count any more.
+    pub(crate) fn clear(&mut self, waiting: &Waiting) -> VecDeque<Box<Connection>> {
         self.listener = None;
+        self.shared.counts.newcomers.fetch_sub(self.newcomers.len(), Ordering::SeqCst);
         self.newcomers.clear();
         let mut connections = std::mem::take(&mut self.refused);
+        connections.extend(std::iter::from_fn(|| waiting.pop()));
         for slot in &mut self.slots {
             match std::mem::replace(&mut slot.place, Place::Free) {
                 Place::Home(connection) => connections.push_back(connection),
@@ -191,6 +193,7 @@ impl Core {
                 Place::Free => {}
             }
         }
+        connections.iter().for_each(|connection| self.vacate(connection.token));
         connections
     }
 
