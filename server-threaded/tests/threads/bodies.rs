@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use gateway_spec::{Blocks, Body, Bytes, Error, StartResponse, Status, app_fn};
 
-use crate::client::{Client, End};
+use crate::client::{Client, End, find};
 use crate::support::{GET, Gate, Notes, PATIENCE, Scratch, Site, config, ms, wait_until};
 
 /// Bytes that tell where they belong.
@@ -110,6 +110,37 @@ fn no_100_within_a_response() {
     assert!(!text.contains("100 Continue"), "{text}");
     assert!(text.ends_with("6\\r\\nfirst \\r\\n5\\r\\nhello\\r\\n0\\r\\n\\r\\n"), "{text}");
     assert_eq!(end, End::Clean);
+}
+
+/// A part of the answer is missing since a write took too long. Whatever the application makes of that, nothing follows.
+#[test]
+fn nothing_follows_a_write_that_has_failed() {
+    const LENGTH: usize = 50 << 20;
+    let (failed, gate) = (Arc::new(AtomicBool::new(false)), Gate::default());
+    let mut config = config();
+    config.write_timeout = ms(300);
+    let site = Site::new(config, {
+        let (failed, gate) = (Arc::clone(&failed), gate.clone());
+        app_fn(move |environ, start_response| {
+            let length = LENGTH.to_string();
+            let headers = [("Content-Length", length.as_str())];
+            let is_chunked = environ.raw_path() == "/chunked";
+            let writer = start_response.start(Status::OK, if is_chunked { &[] } else { &headers })?;
+            failed.store(writer.write_all(&vec![b'x'; LENGTH]).is_err(), SeqCst);
+            gate.pass();
+            Ok::<_, Error>(if is_chunked { Body::blocks(["more"]) } else { Body::empty() })
+        })
+    });
+    for path in ["/", "/chunked"] {
+        let mut client = site.connect();
+        client.send(get(path));
+        gate.wait_for(1);
+        assert!(failed.load(SeqCst), "sockets buffer all of it");
+        gate.open(1);
+        let broken = client.next().unwrap_err();
+        assert_ne!(broken.end, End::Never, "{path}");
+        assert!(find(&broken.received, b"more").is_none(), "{path}");
+    }
 }
 
 /// Far more than sockets buffer, to a client that reads when the server has long been waiting for it.
