@@ -124,14 +124,25 @@ fn nothing_follows_a_write_that_has_failed() {
         app_fn(move |environ, start_response| {
             let length = LENGTH.to_string();
             let headers = [("Content-Length", length.as_str())];
-            let is_chunked = environ.raw_path() == "/chunked";
+            let is_chunked = environ.raw_path() != "/";
             let writer = start_response.start(Status::OK, if is_chunked { &[] } else { &headers })?;
+            if environ.raw_path() == "/late" {
+                let (failed, gate) = (Arc::clone(&failed), gate.clone());
+                let mut blocks = ["more"].into_iter();
+                return Ok(Body::late(move |start_response| {
+                    let block = blocks.next()?;
+                    failed.store(start_response.writer().write_all(&vec![b'x'; LENGTH]).is_err(), SeqCst);
+                    gate.pass();
+                    Some(Ok(block.into()))
+                }));
+            }
             failed.store(writer.write_all(&vec![b'x'; LENGTH]).is_err(), SeqCst);
             gate.pass();
             Ok::<_, Error>(if is_chunked { Body::blocks(["more"]) } else { Body::empty() })
         })
     });
-    for path in ["/", "/chunked"] {
+    for path in ["/", "/chunked", "/late"] {
+        failed.store(false, SeqCst);
         let mut client = site.connect();
         client.send(get(path));
         gate.wait_for(1);
