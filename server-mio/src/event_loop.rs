@@ -71,6 +71,8 @@ struct Slot {
     /// Since when it has been idle; zero if it is not.
     idle_since: u64,
     timer: Timer,
+    /// Whether its deadline has passed, and it was not driven since.
+    is_late: bool,
     /// To cut the connection of an application that does not return.
     socket: Weak<Socket>,
     /// Whether its client is only told that there is no place.
@@ -136,6 +138,10 @@ impl Core {
                 return Some(Job::Overload(connection));
             }
             if let Some((token, ready)) = self.ready.pop_front() {
+                // What came in the same turn was looked at first, and the deadline may have been that of it.
+                if ready.has(Ready::DEADLINE) && !self.slot(token).is_some_and(|slot| slot.is_late) {
+                    continue;
+                }
                 match self.take(token, ready) {
                     Some(connection) => return Some(Job::Drive(connection, ready)),
                     None => continue,
@@ -167,11 +173,13 @@ impl Core {
         }
     }
 
-    /// Takes all connections that are at home, at the end.
-    pub(crate) fn clear(&mut self) -> VecDeque<Box<Connection>> {
+    /// Takes all connections that no thread has, at the end. They do not count any more.
+    pub(crate) fn clear(&mut self, waiting: &Waiting) -> VecDeque<Box<Connection>> {
         self.listener = None;
+        self.shared.counts.newcomers.fetch_sub(self.newcomers.len(), Ordering::SeqCst);
         self.newcomers.clear();
         let mut connections = std::mem::take(&mut self.refused);
+        connections.extend(std::iter::from_fn(|| waiting.pop()));
         for slot in &mut self.slots {
             match std::mem::replace(&mut slot.place, Place::Free) {
                 Place::Home(connection) => connections.push_back(connection),
@@ -185,6 +193,7 @@ impl Core {
                 Place::Free => {}
             }
         }
+        connections.iter().for_each(|connection| self.vacate(connection.token));
         connections
     }
 
@@ -201,7 +210,7 @@ impl Core {
         let slot = self.slot(token)?;
         match std::mem::replace(&mut slot.place, Place::Away) {
             Place::Home(connection) => {
-                slot.idle_since = 0;
+                (slot.idle_since, slot.is_late) = (0, false);
                 Some(connection)
             }
             Place::Away => {
@@ -262,7 +271,7 @@ impl Core {
         slot.generation = (slot.generation + 1) & ((1 << (HALF - 1)) - 1);
         slot.missed = Ready::NONE;
         slot.idle_since = 0;
-        slot.timer = Timer::new();
+        (slot.timer, slot.is_late) = (Timer::new(), false);
         slot.socket = Weak::new();
         self.free.push(index);
         if std::mem::take(&mut slot.turned_away) {
@@ -366,6 +375,7 @@ impl Core {
                 && self.wheel.is_due(&mut slot.timer, (tick, token), now)
                 && matches!(slot.place, Place::Home(_))
             {
+                slot.is_late = true;
                 self.ready.push_back((token, Ready::DEADLINE));
             }
         }

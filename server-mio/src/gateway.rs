@@ -201,6 +201,9 @@ impl Responder<'_> {
                 return self.finish(); // GW-CL-02: also before the first block, if `write` has sent it all
             }
             let next = catch_unwind(AssertUnwindSafe(|| body.next(self)));
+            if self.exchange.aborted {
+                return Progress::Over; // a write has failed in it, as in `begin`
+            }
             let block = match next.unwrap_or_else(|panic| Some(Err(panicked(&*panic).into()))) {
                 None => return self.finish(),
                 Some(Err(error)) => return self.fail(&error),

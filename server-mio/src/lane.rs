@@ -102,7 +102,7 @@ impl Lane {
     fn lead<'l>(&'l self, mut core: MutexGuard<'l, Core>, worker: &mut Worker) {
         loop {
             let Some(job) = core.next(&self.waiting, || !self.handoff.is_last()) else {
-                let rest = core.clear();
+                let rest = core.clear(&self.waiting);
                 drop(core);
                 // Bodies that are cut short are closed like others; outside of the lock, as they are the application's.
                 rest.into_iter().for_each(|mut connection| connection.give_up(worker));

@@ -238,10 +238,9 @@ impl Server {
         watch(&shared, &lanes);
         // Threads that are in the application have as long as a shutdown may take, and are left alone then.
         let patience = if shared.state() == State::Stopping { Duration::ZERO } else { shared.config.shutdown_timeout };
-        let end = Instant::now() + patience;
+        let start = Instant::now();
         for lane in &lanes {
-            lane.handoff
-                .wait_until_empty(end.saturating_duration_since(Instant::now()).max(Duration::from_millis(100)));
+            lane.handoff.wait_until_empty(patience.saturating_sub(start.elapsed()).max(Duration::from_millis(100)));
         }
         drop(file);
         Ok(())

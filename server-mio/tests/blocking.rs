@@ -291,3 +291,34 @@ fn nothing_is_lost_under_load() {
     }
     assert_eq!(site.handle.stats().requests, 16 * 240);
 }
+
+/// A deadline that passes in the same turn of the loop in which its client goes on says nothing any more. The hook holds
+/// the loop, so that both are seen in one turn.
+#[test]
+fn a_deadline_that_was_met_at_the_last_moment_is_none() {
+    let door = Arc::new(Door::new());
+    let verify = door.clone();
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let configure = move |config: &mut server_mio::Config| {
+        config.verify_peer = Some(Arc::new(move |_| {
+            if !first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+                verify.pass();
+            }
+            true
+        }));
+    };
+    let site = Site::with(configure, app(door.clone()));
+    let mut client = site.connect();
+    // The answer to the first request says that the rest of the second one is waited for.
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1");
+    assert!(client.response().ends_with("done"));
+    let _other = site.connect();
+    door.until(1);
+    // Longer than a pause within a body may be.
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    client.send("2");
+    door.open();
+    assert!(client.response().ends_with("read 2"));
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.response().ends_with("done"));
+}

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use gateway_spec::Peer;
 
 use crate::Config;
-use crate::clock::{Clock, milliseconds};
+use crate::clock::{Clock, after, milliseconds};
 use crate::hooks::{Exchange, Stats};
 use crate::transport::Stream;
 use crate::watch::Wait;
@@ -171,7 +171,7 @@ impl Admission {
 
     /// Waits until no connection is left and none waits, or for `limit`, or until `is_enough`. True if none is left.
     pub(crate) fn wait_until_empty(&self, limit: Duration, is_enough: impl Fn() -> bool) -> bool {
-        let deadline = Instant::now() + limit;
+        let deadline = after(limit);
         let mut pool = self.pool();
         while pool.open > 0 || !pool.pending.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());

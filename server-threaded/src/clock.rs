@@ -39,6 +39,15 @@ impl Clock {
     }
 }
 
+/// A hundred years: longer than any server runs, and short enough to be added to any time. A limit may be longer, to say
+/// that there is none.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
+    u64::try_from(duration.min(NEVER).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The instant that is so much later than now.
+pub(crate) fn after(duration: Duration) -> Instant {
+    Instant::now() + duration.min(NEVER)
 }

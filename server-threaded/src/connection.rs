@@ -240,7 +240,8 @@ impl Link<'_> {
     /// Answers what could not be understood; nothing after it is read as a request (H1-CON-10).
     fn refuse(&mut self, reject: Reject) -> io::Result<Next> {
         let arrived = &self.buffers.input[self.buffers.start..self.buffers.end];
-        let head_request = arrived.starts_with(b"HEAD ");
+        let blank = arrived.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
+        let head_request = arrived[blank..].starts_with(b"HEAD ");
         let started = Instant::now();
         let server = self.wire.config.server_header.as_deref();
         let lines = self.buffers.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);

@@ -151,9 +151,7 @@ impl<'c> Response<'c> {
         let mut body = Guarded::new(body);
         let (mut waker, mut empty_blocks) = (None, 0);
         loop {
-            if let Some(error) = self.lost.take() {
-                return Err(error.into());
-            }
+            self.check_wire()?;
             if self.calls.is_complete() {
                 break; // GW-CL-02: also before the first block, if `write` has sent it all or there is nothing to send
             }
@@ -205,6 +203,7 @@ impl<'c> Response<'c> {
         if self.framing == Some(Framing::Chunked) {
             // Only after a `write`; then the length is not known to the client.
             while let Some(block) = file.next_block()? {
+                self.check_wire()?;
                 self.put(&block);
                 self.push();
             }
@@ -291,13 +290,11 @@ impl<'c> Response<'c> {
     /// The head of the answer goes out: no 100 may follow, and what is left of the request's body decides whether the
     /// connection can be kept (H1-CONT-05, H1-CON-04).
     fn settle_input(&mut self, body: &Arc<BodySource>) {
-        // A body that holds the input is about to read it.
+        // A body that holds the input is about to read it. Whether a client that waits for a 100 sends what is to be read,
+        // nobody can tell.
         let will_be_read = self.called && Arc::strong_count(body) > 1;
-        if body.remainder() == Remainder::Unreadable && !will_be_read {
+        if body.forget_continue() || (body.remainder() == Remainder::Unreadable && !will_be_read) {
             self.keep = false;
-        }
-        if !will_be_read {
-            body.forget_continue();
         }
     }
 
@@ -334,9 +331,7 @@ impl<'c> Response<'c> {
     /// The body has ended. `complete` says whether it was as long as declared.
     fn finish(&mut self, complete: Result<(), Misuse>) -> Result<(), Error> {
         complete?;
-        if let Some(error) = self.lost.take() {
-            return Err(error.into());
-        }
+        self.check_wire()?;
         if self.framing == Some(Framing::Chunked) {
             self.out.extend_from_slice(response::LAST_CHUNK);
         }
@@ -348,10 +343,13 @@ impl<'c> Response<'c> {
         } else {
             self.push();
         }
-        match self.lost.take() {
-            Some(error) => Err(error.into()),
-            None => Ok(()),
-        }
+        Ok(self.check_wire()?)
+    }
+
+    /// Whether all could be sent so far. What could not is missing for good: nothing is sent after it, whatever the
+    /// application makes of the error.
+    fn check_wire(&self) -> io::Result<()> {
+        self.lost.as_ref().map_or(Ok(()), |error| Err(error.kind().into()))
     }
 
     /// Something went wrong: a whole answer if nothing was sent, else a cut connection, which the client can tell from
@@ -367,7 +365,7 @@ impl<'c> Response<'c> {
             self.outcome.aborted = true;
             self.keep = false;
             if is_disconnect(error) {
-                self.lost = Some(io::ErrorKind::BrokenPipe.into());
+                self.lost.get_or_insert_with(|| io::ErrorKind::BrokenPipe.into());
             } else if self.framing == Some(Framing::Close) {
                 // Only a reset tells this end from the end of the body.
                 self.wire.reset_on_close();
@@ -427,7 +425,9 @@ impl StartResponse for Response<'_> {
         if self.version == Version::Http11 && self.framing.is_none() {
             let mut hints = Vec::new();
             response::write_early_hints(&mut hints, headers);
-            self.wire.write(&[&hints])?;
+            self.check_wire()?;
+            self.lost = self.wire.write(&[&hints]).err();
+            self.check_wire()?;
         }
         Ok(())
     }
@@ -443,11 +443,12 @@ impl Write for Response<'_> {
         if content.is_empty() {
             return Ok(()); // C-03: does not send the head
         }
+        self.check_wire()?;
         self.calls.written(content.len()).map_err(io::Error::other)?;
         self.commit(None);
         self.put(content);
         self.push();
-        self.lost.take().map_or(Ok(()), Err)
+        self.check_wire()
     }
 
     /// There is nothing to flush: each write is sent before it returns (GW-WR-02).

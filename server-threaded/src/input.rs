@@ -109,8 +109,8 @@ impl BodySource {
         state.buffer.clear();
         state.buffer.extend_from_slice(arrived);
         state.start = 0;
-        // A client that sends its body at once does not wait for a 100 (H1-CONT-03).
-        state.owes_continue = expects_continue && arrived.is_empty();
+        // A client that sends its body at once does not wait for a 100 (H1-CONT-03), nor does one whose body is empty.
+        state.owes_continue = expects_continue && arrived.is_empty() && framing != Framing::Length(0);
         state.pace = Pace::of_reading(config);
         state.failed = None;
     }
@@ -138,11 +138,10 @@ impl BodySource {
         self.state.try_lock().ok().and_then(|state| state.failed)
     }
 
-    /// The final status is on its way: no 100 may follow (H1-CONT-05).
-    pub(crate) fn forget_continue(&self) {
-        if let Ok(mut state) = self.state.try_lock() {
-            state.owes_continue = false;
-        }
+    /// The final status is on its way: no 100 may follow (H1-CONT-05). Whether the client was owed one.
+    pub(crate) fn forget_continue(&self) -> bool {
+        // Whoever reads at this moment has sent it.
+        self.state.try_lock().is_ok_and(|mut state| std::mem::take(&mut state.owes_continue))
     }
 
     /// Reads and drops what is left, up to the limit; whether the end was reached.

@@ -36,7 +36,7 @@ impl Pace {
         if self.rate == 0 {
             return pause;
         }
-        let earned = self.grace + Duration::from_millis(self.bytes.saturating_mul(1000) / self.rate);
+        let earned = self.grace.saturating_add(Duration::from_millis(self.bytes.saturating_mul(1000) / self.rate));
         pause.min(earned.saturating_sub(self.waited))
     }
 

@@ -14,7 +14,7 @@ use gateway_spec::{Connection, Peer};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use crate::Config;
-use crate::clock::{Clock, milliseconds};
+use crate::clock::{Clock, after, milliseconds};
 use crate::pace::Pace;
 use crate::transport::Stream;
 use crate::watch::{Ended, Wait, Watch};
@@ -291,7 +291,7 @@ impl Wire {
     /// lose the answer to a reset (H1-CON-11). If others want the place, only for as long as it sends.
     pub(crate) fn linger(&self, is_wanted: &dyn Fn() -> bool) {
         self.stream.shutdown(Shutdown::Write);
-        let end = Instant::now() + self.config.linger_timeout;
+        let end = after(self.config.linger_timeout);
         let (mut buffer, mut room) = ([0; 4096], self.config.max_linger);
         while room > 0 {
             let left = end.saturating_duration_since(Instant::now());

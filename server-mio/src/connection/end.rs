@@ -81,7 +81,8 @@ impl Connection {
                 return Some(Next::Close);
             }
             Phase::Head if self.out.is_empty() => true,
-            Phase::Body(_) => {
+            // Who takes no answers gets no time for a body: that of the writing ends it, below.
+            Phase::Body(_) if self.out.is_empty() => {
                 let Some(body) = &self.body else { return Some(Next::Close) };
                 let mut state = body.lock();
                 if body.deadline(&state) <= now {

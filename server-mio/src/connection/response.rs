@@ -27,12 +27,16 @@ impl Connection {
     pub(super) fn call(&mut self, worker: &mut Worker, head: &Head<'_, '_>, body: Option<Arc<RequestBody>>) -> Tried {
         if !self.out.is_empty() {
             // Of a batch: should the application block, they are sent all the same.
-            if worker.is_leading() {
-                if let Some(stash) = self.out.stash(&self.socket, || worker.outs.take()) {
-                    worker.batch.set(stash);
-                    self.batching = true;
-                }
-            } else if let Some(next) = self.send(worker) {
+            if worker.is_leading()
+                && let Some(stash) = self.out.stash(&self.socket, || worker.outs.take())
+            {
+                worker.batch.set(stash);
+                self.batching = true;
+            }
+            // Looked at once more: whoever has taken over just before the stash was made known does not know it.
+            if !worker.is_leading()
+                && let Some(next) = self.send(worker)
+            {
                 return Tried::Step(Some(next));
             }
         }

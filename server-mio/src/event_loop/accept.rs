@@ -183,6 +183,7 @@ impl Core {
                 missed: Ready::NONE,
                 idle_since: 0,
                 timer: Timer::new(),
+                is_late: false,
                 socket: Weak::new(),
                 turned_away: false,
             });

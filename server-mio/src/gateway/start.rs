@@ -57,6 +57,9 @@ impl Write for Responder<'_> {
         if bytes.is_empty() {
             return Ok(0);
         }
+        if self.exchange.aborted {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         self.exchange.calls.written(bytes.len()).map_err(|misuse: Misuse| io::Error::other(misuse))?;
         self.commit(None, false);
         if self.exchange.facts.drops_content() {

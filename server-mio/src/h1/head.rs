@@ -203,12 +203,12 @@ impl<'b> RequestLine<'b> {
     fn read(bytes: &'b [u8], limits: &Limits) -> Result<Option<Self>, Reject> {
         const MALFORMED: Reject = Reject::Malformed("the request line is malformed");
         // One place more than the limit for the CR, one for the LF.
-        let window = &bytes[..bytes.len().min(limits.request_line + 2)];
+        let window = &bytes[..bytes.len().min(limits.request_line.saturating_add(2))];
         let Some(line_feed) = window.iter().position(|&b| b == b'\n') else {
             return match window.first() {
                 // A greeting of another protocol need not be waited for.
                 Some(first) if !is_token(&[*first]) => Err(MALFORMED),
-                _ if window.len() == limits.request_line + 2 => Err(Reject::LineTooLong),
+                _ if window.len() == limits.request_line.saturating_add(2) => Err(Reject::LineTooLong),
                 _ => Ok(None),
             };
         };
@@ -385,7 +385,7 @@ impl Scan {
                 }
                 self.line = 0;
                 self.first_line = false;
-            } else if self.first_line && self.line == limits.request_line + 2 {
+            } else if self.first_line && self.line == limits.request_line.saturating_add(2) {
                 return true;
             }
             if self.seen == limits.head {

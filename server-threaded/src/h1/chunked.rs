@@ -81,7 +81,9 @@ impl Decoder {
                 _ => Err(Broken::Malformed),
             },
             State::Size => {
-                let Some(line) = line(bytes, MAX_DIGITS + self.room.extensions)? else { return Ok(Step::More) };
+                let Some(line) = line(bytes, self.room.extensions.saturating_add(MAX_DIGITS))? else {
+                    return Ok(Step::More);
+                };
                 let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
                 if digits == 0 || digits > MAX_DIGITS {
                     return Err(Broken::Malformed);
@@ -130,7 +132,7 @@ fn line(bytes: &[u8], limit: usize) -> Result<Option<&[u8]>, Broken> {
             Some(line) if line.len() <= limit => Ok(Some(line)),
             _ => Err(Broken::Malformed),
         },
-        None if bytes.len() > limit + 1 => Err(Broken::Malformed),
+        None if bytes.len() > limit.saturating_add(1) => Err(Broken::Malformed),
         None => Ok(None),
     }
 }

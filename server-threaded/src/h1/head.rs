@@ -154,7 +154,7 @@ fn skip_blank_lines(buffer: &[u8]) -> Result<Option<usize>, Reject> {
 
 /// Refuses a head that is not whole and already too large (H1-LINE-03, H1-LINE-04, H1-FLD-08).
 fn check_growth(head: &[u8], limits: &Limits) -> Result<(), Reject> {
-    let most = limits.request_line + 2; // its CR LF does not count
+    let most = limits.request_line.saturating_add(2); // its CR LF does not count
     let line = &head[..head.len().min(most)];
     if head.len() >= most && !line.contains(&b'\n') {
         return Err(if line.contains(&b' ') {

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use gateway_spec::{Blocks, Body, Bytes, Error, StartResponse, Status, app_fn};
 
-use crate::client::{Client, End};
-use crate::support::{GET, Gate, Notes, Scratch, Site, config, ms, wait_until};
+use crate::client::{Client, End, find};
+use crate::support::{GET, Gate, Notes, PATIENCE, Scratch, Site, config, ms, wait_until};
 
 /// Bytes that tell where they belong.
 fn pattern(length: usize) -> Vec<u8> {
@@ -79,6 +79,78 @@ fn a_file_that_has_become_shorter_is_cut() {
             assert!(!broken.received.ends_with(b"0\r\n\r\n"));
         }
         assert!(notes.wait_for(2).iter().all(|seen| seen.aborted && seen.status == 200));
+    }
+}
+
+/// A body that has said something before it reads the request's: no 100 may follow the head (H1-CONT-05).
+#[test]
+fn no_100_within_a_response() {
+    let app = app_fn(|environ, start_response| {
+        start_response.start(Status::OK, &[])?;
+        let mut input = environ.take_input();
+        let mut blocks = 0;
+        Ok::<_, Error>(Body::late(move |_| {
+            blocks += 1;
+            let mut block = vec![];
+            match blocks {
+                1 => block.extend_from_slice(b"first "),
+                2 => block = input.read_to_end(&mut block).map(|_| block).unwrap_or_default(),
+                _ => return None,
+            }
+            Some(Ok(block.into()))
+        }))
+    });
+    let site = Site::new(config(), app);
+    let mut client = site.connect();
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    thread::sleep(ms(20));
+    client.send("hello");
+    let (received, end) = client.read_to_the_end();
+    let text = received.escape_ascii().to_string();
+    assert!(!text.contains("100 Continue"), "{text}");
+    assert!(text.ends_with("6\\r\\nfirst \\r\\n5\\r\\nhello\\r\\n0\\r\\n\\r\\n"), "{text}");
+    assert_eq!(end, End::Clean);
+}
+
+/// A part of the answer is missing since a write took too long. Whatever the application makes of that, nothing follows.
+#[test]
+fn nothing_follows_a_write_that_has_failed() {
+    const LENGTH: usize = 50 << 20;
+    let (failed, gate) = (Arc::new(AtomicBool::new(false)), Gate::default());
+    let mut config = config();
+    config.write_timeout = ms(300);
+    let site = Site::new(config, {
+        let (failed, gate) = (Arc::clone(&failed), gate.clone());
+        app_fn(move |environ, start_response| {
+            let length = LENGTH.to_string();
+            let headers = [("Content-Length", length.as_str())];
+            let is_chunked = environ.raw_path() != "/";
+            let writer = start_response.start(Status::OK, if is_chunked { &[] } else { &headers })?;
+            if environ.raw_path() == "/late" {
+                let (failed, gate) = (Arc::clone(&failed), gate.clone());
+                let mut blocks = ["more"].into_iter();
+                return Ok(Body::late(move |start_response| {
+                    let block = blocks.next()?;
+                    failed.store(start_response.writer().write_all(&vec![b'x'; LENGTH]).is_err(), SeqCst);
+                    gate.pass();
+                    Some(Ok(block.into()))
+                }));
+            }
+            failed.store(writer.write_all(&vec![b'x'; LENGTH]).is_err(), SeqCst);
+            gate.pass();
+            Ok::<_, Error>(if is_chunked { Body::blocks(["more"]) } else { Body::empty() })
+        })
+    });
+    for path in ["/", "/chunked", "/late"] {
+        failed.store(false, SeqCst);
+        let mut client = site.connect();
+        client.send(get(path));
+        gate.wait_for(1);
+        assert!(failed.load(SeqCst), "sockets buffer all of it");
+        gate.open(1);
+        let broken = client.next().unwrap_err();
+        assert_ne!(broken.end, End::Never, "{path}");
+        assert!(find(&broken.received, b"more").is_none(), "{path}");
     }
 }
 
@@ -235,8 +307,8 @@ fn late_site() -> (Site, Arc<Slot>) {
     (site, slot)
 }
 
-/// Three hundred blocks, each put only when the client has the one before: with a server that only looks again and
-/// again, this would take six seconds.
+/// Blocks that are put when the server has long had nothing arrive at once. One that only looks again, every 20 ms, would
+/// be as quick with one in four; a busy machine gets many attempts.
 #[test]
 fn a_body_with_nothing_yet_is_woken() {
     let (site, slot) = late_site();
@@ -250,15 +322,19 @@ fn a_body_with_nothing_yet_is_woken() {
         let n = client.read(&mut more).unwrap();
         head.extend_from_slice(&more[..n]);
     }
-    let start = Instant::now();
-    for _ in 0..300 {
+    let mut is_quick = |attempt: u64| {
+        thread::sleep(ms(35 + 3 * attempt % 20)); // in all phases of the pause
+        let start = Instant::now();
         slot.put("block");
         let mut block = [0; 5];
         client.read_exact(&mut block).unwrap();
         assert_eq!(&block, b"block");
+        start.elapsed() < ms(5)
+    };
+    let end = Instant::now() + PATIENCE;
+    while (0..10).filter(|&attempt| is_quick(attempt)).count() < 8 {
+        assert!(Instant::now() < end, "nobody is woken");
     }
-    let time = start.elapsed();
-    assert!(time < ms(4000), "{time:?}");
     slot.ended.store(true, SeqCst);
     slot.wake();
     client.must_end();
@@ -272,10 +348,11 @@ fn a_body_with_nothing_yet_is_dropped_with_its_client() {
     let mut client = site.connect();
     client.send(GET);
     wait_until(|| slot.asked.load(SeqCst) > 0, || "not asked".into());
-    let before = slot.asked.load(SeqCst);
+    let (before, start) = (slot.asked.load(SeqCst), Instant::now());
     thread::sleep(ms(400));
     let asked = slot.asked.load(SeqCst) - before;
-    assert!(asked < 100, "asked {asked} times in 0.4 s");
+    let time = start.elapsed();
+    assert!((asked as u128) < time.as_millis() / 4, "asked {asked} times in {time:?}");
     client.reset();
     site.wait_for("the end", |stats| stats.open == 0);
     assert!(slot.dropped.load(SeqCst));

@@ -369,3 +369,76 @@ fn a_connection_may_have_a_last_request() {
     client.must_end();
     assert_eq!(site.handle.stats().requests, 3);
 }
+
+/// Who wants no deadline says so with the longest one.
+#[test]
+fn deadlines_may_be_never() {
+    let mut config = config();
+    for timeout in [
+        &mut config.head_timeout,
+        &mut config.keep_alive_timeout,
+        &mut config.body_timeout,
+        &mut config.write_timeout,
+        &mut config.rate_grace,
+        &mut config.linger_timeout,
+        &mut config.pending_timeout,
+        &mut config.shutdown_timeout,
+    ] {
+        *timeout = Duration::MAX;
+    }
+    config.app_deadline = Some(Duration::MAX);
+    let mut site = Site::new(config, {
+        app_fn(|environ, start_response| {
+            let left = environ.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let length = io::copy(environ.input(), &mut io::sink())?;
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, Error>(vec![b'x'; if left > Some(Duration::from_secs(60)) { length as usize } else { 0 }])
+        })
+    });
+    let mut client = site.connect();
+    for pieces in [["POST / HTTP/1.1\r\nHost: a\r\n", "Content-Length: 4\r\n\r\nbo", "dy"]; 2] {
+        for piece in pieces {
+            thread::sleep(ms(120)); // some ticks of the coarse clock
+            client.send(piece);
+        }
+        client.reply().is(200, "xxxx");
+    }
+    let length = 5 << 20; // more than sockets buffer
+    client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+    client.send(vec![b'x'; length]);
+    thread::sleep(ms(120));
+    assert_eq!(client.reply().body.len(), length);
+    assert_eq!(client.ask("BAD\r\n\r\n").code, 400);
+    client.must_end();
+    drop(client);
+    site.handle.shutdown();
+    site.join().unwrap();
+}
+
+/// The same for sizes.
+#[test]
+fn sizes_may_have_no_limit() {
+    let mut config = config();
+    (config.max_request_line, config.max_head, config.max_chunk_extensions) = (usize::MAX, usize::MAX, usize::MAX);
+    (config.max_body, config.max_drain, config.max_linger) = (u64::MAX, u64::MAX, u64::MAX);
+    let site = Site::new(config, {
+        app_fn(|environ, start_response| {
+            let length = if environ.method() == "PUT" { 0 } else { io::copy(environ.input(), &mut io::sink())? };
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, Error>(length.to_string())
+        })
+    });
+    let mut client = site.connect();
+    for method in ["POST", "PUT"] {
+        for line in ["HTTP/1.1", "HTTP/1.2"] {
+            // In two pieces, so that there is a head that is not whole.
+            client.send(format!("{method} /{} {line}", "a".repeat(20_000)));
+            thread::sleep(ms(20));
+            client.send(format!("\r\nHost: a\r\nX:{}\r\n", "x".repeat(20_000)));
+            client.send("Transfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n");
+            client.reply().is(200, if method == "PUT" { "0" } else { "5" });
+        }
+    }
+    assert_eq!(client.ask("BAD\r\n\r\n").code, 400);
+    client.must_end();
+}

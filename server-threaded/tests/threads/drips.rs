@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::iter;
 use std::thread;
+use std::time::Instant;
 
 use gateway_spec::{Body, Bytes, Environ, Error, StartResponse, Status, app_fn};
 use server::Config;
@@ -252,6 +253,42 @@ fn a_client_that_never_reads_is_cut() {
         let (received, end) = client.read_to_the_end();
         assert!(received.len() < LARGE);
         assert_ne!(end, End::Never);
+    }
+}
+
+/// A client that sends half a body does not read, either. Its answers are small, so that the server reads on for a while
+/// although it cannot send: how many they are until it does not is tried out first, which a Unix socket makes repeatable.
+#[test]
+fn a_client_that_never_reads_and_sends_half_a_body_is_cut() {
+    let scratch = Scratch::new();
+    let address = format!("unix:{}", scratch.0.join("socket").display());
+    let fill = |site: &Site, client: &mut Client, most: u64| {
+        let end = Instant::now() + PATIENCE;
+        (0..most)
+            .take_while(|&count| {
+                if client.try_send(GET).is_err() {
+                    return false;
+                }
+                let since = Instant::now();
+                while site.handle.stats().requests <= count && since.elapsed() < ms(300) {
+                    assert!(Instant::now() < end, "{count} answers");
+                    thread::yield_now();
+                }
+                site.handle.stats().requests > count
+            })
+            .count() as u64
+    };
+    let most = {
+        let site = Site::of(config().bind(&address).unwrap(), reading);
+        fill(&site, &mut site.connect(), u64::MAX)
+    };
+    for less in 0..3 {
+        let site = Site::of(impatient().bind(&address).unwrap(), reading);
+        let mut client = site.connect();
+        fill(&site, &mut client, most.saturating_sub(less));
+        // On a busy machine it may have been cut before.
+        let _ = client.try_send([GET, post("/", "Content-Length: 10\r\n\r\nhello").as_bytes()].concat());
+        site.wait_for("the end", |stats| stats.open == 0);
     }
 }
 

@@ -166,6 +166,7 @@ fn stop_does_not_wait() {
     for client in &mut clients {
         assert_ne!(client.read_to_the_end().1, End::Never);
     }
+    site.wait_for("nobody to be there", |stats| stats.open == 0);
 }
 
 /// An application that never returns cannot be stopped from outside, and does not stop the server from ending.
