@@ -66,6 +66,7 @@
 
 mod answer;
 mod app;
+mod asset;
 mod build_errors;
 mod channel;
 mod context;
@@ -99,6 +100,7 @@ mod testing;
 mod validator;
 
 pub use app::App;
+pub use asset::Asset;
 pub use build_errors::BuildErrors;
 pub use channel::{Events, SendError, Sender, channel};
 pub use context::{Url, Urls};

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use framework_mini::{App, Error, Event, File, Html, IntoResponse, Path, Site, Sse, Status, Stream};
+use framework_mini::{App, Asset, Error, Event, File, Html, IntoResponse, Path, Site, Sse, Status, Stream};
 use gateway_spec::{Environ, StartResponse};
 use testing::{TestRequest, TestResponse};
 
@@ -317,6 +317,24 @@ fn downloads_and_what_the_handler_sets() {
         Some("attachment; filename=\"K_se; 1_.txt\"; filename*=UTF-8''K%C3%A4se%3B%201%22.txt")
     );
     assert_eq!((response.header("Cache-Control"), response.all("ETag")), (Some("max-age=60"), vec!["\"own\""]));
+}
+
+#[test]
+fn assets_are_sent_again_when_they_have_changed() {
+    let site = |content| App::new(()).get("/", move || Asset::new("site.css", content)).build().unwrap();
+    let (old, new) = (site(b"a {}"), site(b"b {}"));
+    let get = TestRequest::get("/").send(&old);
+    assert_eq!(
+        (get.code(), get.text(), get.header("Content-Type")),
+        (200, "a {}".into(), Some("text/css; charset=utf-8"))
+    );
+    assert_eq!(get.header("Cache-Control"), Some("no-cache"));
+    let tag = get.header("ETag").unwrap();
+    assert!(!tag.starts_with("W/"), "{tag}");
+    let again = |site, name| TestRequest::get("/").header(name, tag).send(site).code();
+    assert_eq!((again(&old, "If-None-Match"), again(&new, "If-None-Match")), (304, 200));
+    assert_eq!((again(&old, "If-Match"), again(&new, "If-Match")), (200, 412));
+    assert_eq!(TestRequest::new("HEAD", "/").send(&old).header("ETag"), Some(tag));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use framework_mini::middleware::{ConditionalGet, CrossOriginCheck, SecurityHeaders};
+use framework_mini::middleware::{CrossOriginCheck, SecurityHeaders};
 use framework_mini::{Error, Site};
 use gateway_spec::{Application, Body, Environ, StartResponse};
 
@@ -56,7 +56,7 @@ impl Default for Config {
 
 /// The application. A thread of its own drives the clock for as long as it is there.
 pub struct Live {
-    site: SecurityHeaders<CrossOriginCheck<ConditionalGet<Site<Arc<Hub>>>>>,
+    site: SecurityHeaders<CrossOriginCheck<Site<Arc<Hub>>>>,
     hub: Arc<Hub>,
 }
 
@@ -71,11 +71,11 @@ pub struct Live {
 /// # Ok::<(), framework_mini::Error>(())
 /// ```
 pub fn app(config: Config) -> Result<Live, Error> {
-    let heartbeat = config.heartbeat;
+    // One without a pause would be nothing but heartbeats.
+    let heartbeat = config.heartbeat.max(Duration::from_millis(1));
     let hub = Arc::new(Hub::new(config));
     ticker::start(&hub, heartbeat)?;
-    // Of what has a tag: a page that is different each time needs none.
-    let site = ConditionalGet::new(pages::site(Arc::clone(&hub))?).tag_limit(0);
+    let site = pages::site(Arc::clone(&hub))?;
     let site = SecurityHeaders::new(CrossOriginCheck::new(site)).with("Content-Security-Policy", pages::POLICY);
     Ok(Live { site, hub })
 }

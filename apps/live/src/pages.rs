@@ -1,10 +1,9 @@
 //! What is answered at which path.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use framework_mini::{
-    App, ETag, Error, FromRequest, Headers, IntoResponse, Json, Page, Query, Redirect, Request, Response, Site, State,
+    App, Asset, Error, FromRequest, Headers, IntoResponse, Json, Page, Query, Redirect, Request, Response, Site, State,
     Status, Templates,
 };
 
@@ -37,18 +36,9 @@ pub(crate) fn site(hub: Arc<Hub>) -> Result<Site<Arc<Hub>>, Error> {
         .name("clock")
         .get("/stats", stats)
         .name("stats")
-        .get("/live.css", || asset("text/css; charset=utf-8", include_str!("../assets/live.css")))
-        .get("/live.js", || asset("text/javascript; charset=utf-8", include_str!("../assets/live.js")));
+        .get("/live.css", || Asset::new("live.css", include_bytes!("../assets/live.css")))
+        .get("/live.js", || Asset::new("live.js", include_bytes!("../assets/live.js")));
     Ok(app.build()?)
-}
-
-/// A file of the page: asked about each time, sent again when it has changed.
-fn asset(content_type: &'static str, text: &'static str) -> Response {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    let tag = ETag::strong(&format!("{:016x}", hasher.finish()));
-    let response = text.into_response().with_header("Content-Type", content_type);
-    response.with_header("Cache-Control", "no-cache").with_header("ETag", tag.to_string())
 }
 
 #[derive(serde::Deserialize)]

@@ -8,7 +8,7 @@
 //! | `GET /files/NAME` | a file: whole, by ranges, or not at all if the client has it |
 //! | `POST /files/NAME/delete`, `DELETE /files/NAME` | removes it |
 //!
-//! Whatever is sent is written down while it arrives: 64 KiB of it are in memory, whatever its size. It goes into a temporary
+//! Whatever is sent is written down while it arrives: some tens of KiB are in memory, whatever its size. It goes into a temporary
 //! file, which gets its name when all of the request is there, and is removed if it is cut. No file is ever replaced: the
 //! second `a.txt` becomes `a (2).txt`.
 //!
@@ -21,7 +21,7 @@ mod store;
 use std::path::PathBuf;
 
 use framework_mini::Error;
-use framework_mini::middleware::{ConditionalGet, CrossOriginCheck, SecurityHeaders};
+use framework_mini::middleware::{CrossOriginCheck, SecurityHeaders};
 use gateway_spec::Application;
 
 use store::Store;
@@ -57,7 +57,6 @@ impl Config {
 /// ```
 pub fn app(config: Config) -> Result<impl Application + 'static, Error> {
     let store = Store::open(&config.folder)?;
-    // Of what has a tag: a page that is different each time needs none.
-    let site = ConditionalGet::new(pages::site(store, config.max_size)?).tag_limit(0);
+    let site = pages::site(store, config.max_size)?;
     Ok(SecurityHeaders::new(CrossOriginCheck::new(site)).with("Content-Security-Policy", pages::POLICY))
 }

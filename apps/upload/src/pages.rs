@@ -1,10 +1,9 @@
 //! What is answered at which path.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{BufRead, ErrorKind, Write};
 
 use framework_mini::{
-    App, BodyReader, ETag, Error, File, FromRequest, IntoResponse, Json, Multipart, Page, Path, Query, Redirect,
+    App, Asset, BodyReader, Error, File, FromRequest, IntoResponse, Json, Multipart, Page, Path, Query, Redirect,
     Request, Response, Site, State, Status, Templates, Urls, safe_file_name,
 };
 
@@ -47,18 +46,9 @@ pub(crate) fn site(store: Store, max_size: u64) -> Result<Site<Shared>, Error> {
         .delete("/files/{name}", delete)
         .post("/files/{name}/delete", delete)
         .name("delete")
-        .get("/upload.css", || asset("text/css; charset=utf-8", include_str!("../assets/upload.css")))
-        .get("/upload.js", || asset("text/javascript; charset=utf-8", include_str!("../assets/upload.js")));
+        .get("/upload.css", || Asset::new("upload.css", include_bytes!("../assets/upload.css")))
+        .get("/upload.js", || Asset::new("upload.js", include_bytes!("../assets/upload.js")));
     Ok(app.build()?)
-}
-
-/// A file of the page: asked about each time, sent again when it has changed.
-fn asset(content_type: &'static str, text: &'static str) -> Response {
-    let mut hasher = DefaultHasher::new();
-    text.hash(&mut hasher);
-    let tag = ETag::strong(&format!("{:016x}", hasher.finish()));
-    let response = text.into_response().with_header("Content-Type", content_type);
-    response.with_header("Cache-Control", "no-cache").with_header("ETag", tag.to_string())
 }
 
 /// What has just happened, for the page: numbers only, so that no link can put words into its mouth.
@@ -262,6 +252,9 @@ fn error(request: &mut Request<Shared>, error: &Error) -> Response {
         true => format!("At most {} can be sent at once.", size::text(shared.max_size)),
         false => error.message().to_owned(),
     };
+    let sent = matches!(request.pattern(), Some("/upload" | "/raw/{*name}"));
+    let lost = sent && matches!(status.code(), 400 | 408 | 413 | 507);
+    let detail = if lost { format!("{detail} Nothing of it was stored.") } else { detail };
     let problem = Problem { title: status.reason().to_owned(), status: status.code(), detail };
     let response = if wants_page(request) {
         Page::new("error.html", problem).into_response()

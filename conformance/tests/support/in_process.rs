@@ -7,7 +7,7 @@ use std::sync::Arc;
 use conformance::inprocess::{self, Client, RequestBuilder};
 use gateway_spec::Application;
 
-use super::{Answer, Ask, AskBody, Connection, Framing, Log, Opened, Server, Site, take_until};
+use super::{Answer, Ask, AskBody, Connection, Framing, Log, Opened, Server, Site};
 
 /// The server that has no sockets.
 pub(crate) struct InProcess;
@@ -126,18 +126,14 @@ struct Pulled {
 }
 
 impl Opened for Pulled {
-    fn more(&mut self) -> Option<&[u8]> {
-        self.seen.extend_from_slice(&self.stream.next_block()?);
-        Some(&self.seen)
+    fn seen(&mut self) -> &mut Vec<u8> {
+        &mut self.seen
     }
 
-    fn until(&mut self, text: &str) -> String {
-        loop {
-            if let Some(taken) = take_until(&mut self.seen, text) {
-                return taken;
-            }
-            assert!(self.more().is_some(), "the response ended before {text:?}");
-        }
+    fn more(&mut self) -> bool {
+        let block = self.stream.next_block();
+        self.seen.extend_from_slice(block.as_deref().unwrap_or_default());
+        block.is_some()
     }
 
     fn ends(self: Box<Self>) -> bool {

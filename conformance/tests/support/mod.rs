@@ -117,15 +117,27 @@ pub(crate) trait Connection {
 
 /// A response that is read piece by piece.
 pub(crate) trait Opened: Send {
-    /// Reads another piece, if there is one before the end; gives all the content so far, with its framing if it has one.
-    fn more(&mut self) -> Option<&[u8]>;
+    /// The content that was read and not taken yet, with its framing if it has one.
+    fn seen(&mut self) -> &mut Vec<u8>;
 
-    /// Reads until the content has this text, and gives what there was up to it and with it. What follows is for later.
-    #[track_caller]
-    fn until(&mut self, text: &str) -> String;
+    /// Reads another piece; `false` at the end.
+    fn more(&mut self) -> bool;
 
     /// Reads to the end; whether the client can tell that it has all of it.
     fn ends(self: Box<Self>) -> bool;
+
+    /// Reads until the content has this text, and gives what there was up to it and with it. What follows is for later.
+    #[track_caller]
+    fn until(&mut self, text: &str) -> String {
+        loop {
+            let seen = self.seen();
+            if let Some(start) = seen.windows(text.len()).position(|window| window == text.as_bytes()) {
+                let taken: Vec<u8> = seen.drain(..start + text.len()).collect();
+                return String::from_utf8_lossy(&taken).into_owned();
+            }
+            assert!(self.more(), "the response ended before {text:?}");
+        }
+    }
 }
 
 /// A request.
@@ -247,12 +259,6 @@ impl Answer {
         assert_eq!((self.status, self.text().as_str(), self.complete), (status, text, false), "{:?}", self.headers);
         self
     }
-}
-
-/// Takes what there is up to a text and with it.
-fn take_until(seen: &mut Vec<u8>, text: &str) -> Option<String> {
-    let end = seen.windows(text.len()).position(|window| window == text.as_bytes())? + text.len();
-    Some(String::from_utf8_lossy(&seen.drain(..end).collect::<Vec<_>>()).into_owned())
 }
 
 /// A log that is kept.

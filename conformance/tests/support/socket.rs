@@ -11,7 +11,7 @@ use conformance::fixtures::PATIENCE;
 use conformance::reply::{Ending, Octets, Outcome, Reply, ending_of};
 use gateway_spec::{Application, Errors};
 
-use super::{Answer, Ask, AskBody, Connection, Framing, Log, Opened, Server, Site, take_until};
+use super::{Answer, Ask, AskBody, Connection, Framing, Log, Opened, Server, Site};
 
 /// A request body of more bytes is written beside reading the response.
 const LARGE: usize = 64 * 1024;
@@ -249,30 +249,21 @@ struct Reading {
 }
 
 impl Opened for Reading {
-    fn more(&mut self) -> Option<&[u8]> {
-        let mut part = [0; 16 * 1024];
-        match self.wire.stream.read(&mut part).expect("more of the response, or its end") {
-            0 => None,
-            n => {
-                self.seen.extend_from_slice(&part[..n]);
-                Some(&self.seen)
-            }
-        }
+    fn seen(&mut self) -> &mut Vec<u8> {
+        &mut self.seen
     }
 
-    fn until(&mut self, text: &str) -> String {
-        loop {
-            if let Some(taken) = take_until(&mut self.seen, text) {
-                return taken;
-            }
-            assert!(self.more().is_some(), "the response ended before {text:?}");
-        }
+    fn more(&mut self) -> bool {
+        let mut part = [0; 16 * 1024];
+        let read = self.wire.stream.read(&mut part).expect("more of the response, or its end");
+        self.seen.extend_from_slice(&part[..read]);
+        read > 0
     }
 
     fn ends(mut self: Box<Self>) -> bool {
         // What was read already may have the end in it.
         while !self.seen.ends_with(b"\r\n0\r\n\r\n") {
-            if self.more().is_none() {
+            if !self.more() {
                 return false;
             }
         }
