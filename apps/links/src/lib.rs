@@ -22,8 +22,8 @@ mod visits;
 
 use std::fmt;
 
-use framework_mini::middleware::{ConditionalGet, CrossOriginCheck, SecurityHeaders, SessionKey, Sessions};
-use framework_mini::{App, Error, Templates};
+use framework_mini::middleware::{CrossOriginCheck, SecurityHeaders, SessionKey, Sessions};
+use framework_mini::{App, Asset, Error, Templates};
 use gateway_spec::{Application, Body, Environ, StartResponse};
 
 pub use config::{Config, NewLogin, StartError, default_database};
@@ -141,7 +141,8 @@ fn build(site: Site, key: SessionKey) -> Result<Box<dyn Application>, Error> {
         .get("/api/links/{slug}", api::show)
         .name("api-link")
         .delete("/api/links/{slug}", api::delete)
-        .mount("/static", assets()?)
+        .get("/static/style.css", || Asset::new("style.css", include_bytes!("../static/style.css")))
+        .get("/static/icon.svg", || Asset::new("icon.svg", include_bytes!("../static/icon.svg")))
         .build()?;
     let site = SecurityHeaders::new(CrossOriginCheck::new(Sessions::new(site, key).cookie_name("links-session")));
     let site = site.with("Content-Security-Policy", CONTENT_SECURITY_POLICY).with("Cache-Control", "no-store");
@@ -172,14 +173,4 @@ fn templates() -> Result<Templates, Error> {
             n => format!("{n} {noun}s"),
         });
     }))
-}
-
-/// What the pages load. Each is asked for again each time: 304 by the tag of its content.
-fn assets() -> Result<impl Application + 'static, Error> {
-    let asset = |content_type: &'static str, content: &'static str| {
-        move || ([("Content-Type", content_type), ("Cache-Control", "no-cache")], content)
-    };
-    let style = asset("text/css; charset=utf-8", include_str!("../static/style.css"));
-    let icon = asset("image/svg+xml", include_str!("../static/icon.svg"));
-    Ok(ConditionalGet::new(App::new(()).get("/style.css", style).get("/icon.svg", icon).build()?))
 }
