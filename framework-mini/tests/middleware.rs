@@ -553,6 +553,15 @@ fn cross_origin_check() {
         let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         assert_eq!(request.send(&layer).code(), code, "{method} {headers:?}");
     }
+    for (accept, content_type) in [
+        ("text/html", "text/html; charset=utf-8"),
+        ("application/json", "application/problem+json"),
+        ("*/*", "text/plain; charset=utf-8"),
+    ] {
+        let refused = TestRequest::new("POST", "/block").header("Origin", "null").header("Accept", accept).send(&layer);
+        assert_eq!((refused.header("Content-Type"), refused.header("Vary")), (Some(content_type), Some("Accept")));
+        assert!(refused.text().contains("another site") && refused.errors.is_empty(), "{refused:?}");
+    }
 }
 
 #[test]
