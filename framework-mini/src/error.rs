@@ -154,6 +154,10 @@ impl StdError for InputFailed {}
 impl<E: StdError + Send + Sync + 'static> From<E> for Error {
     fn from(error: E) -> Self {
         let boxed: gateway_spec::Error = error.into();
+        #[cfg(feature = "sqlite")]
+        if crate::sqlite::is_busy(&boxed) {
+            return crate::sqlite::busy(boxed);
+        }
         match boxed.downcast::<io::Error>() {
             Ok(error) if error.get_ref().is_some_and(|inner| inner.is::<InputFailed>()) => Self::of_input(*error),
             Ok(error) => Self::internal(error),

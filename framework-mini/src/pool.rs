@@ -58,8 +58,12 @@ impl<T> Pool<T> {
     /// # Errors
     /// 503 if none comes back in time; that of making one.
     pub fn get(&self) -> Result<Pooled<T>, Error> {
+        self.get_by(Instant::now() + self.0.patience)
+    }
+
+    /// Lends a value as [`get`](Self::get), and waits until then.
+    pub(crate) fn get_by(&self, deadline: Instant) -> Result<Pooled<T>, Error> {
         let shared = &self.0;
-        let deadline = Instant::now() + shared.patience;
         let mut state = shared.lock();
         loop {
             if let Some(value) = state.idle.pop() {

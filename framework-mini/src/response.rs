@@ -183,8 +183,12 @@ impl Response {
         let headers = self.headers.iter().map(|(name, value)| (&**name, &**value));
         let headers = headers.chain(length.map(|length| ("Content-Length", length)));
         as_pairs(headers, |headers| start_response.start(self.status, headers).map(drop))?;
-        // The head is that of the GET; the body is dropped unread (GW-RACK-31).
-        Ok(if context.environ.method() == "HEAD" { Body::empty() } else { body })
+        if context.environ.method() == "HEAD" {
+            // The head is that of the GET. What is at hand stays, for the middlewares that look at it (its tag, its size when
+            // packed) and the server that sends none of it; what would be asked for is dropped instead (GW-RACK-31).
+            return Ok(body.into_block().map_or_else(|_| Body::empty(), Body::from));
+        }
+        Ok(body)
     }
 }
 

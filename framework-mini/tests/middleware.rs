@@ -12,7 +12,7 @@ use framework_mini::middleware::{
     AccessLog, BasicAuth, BodyLimit, CatchPanic, ConditionalGet, Content, Cors, CrossOriginCheck, Filter, Interest,
     MethodOverride, RequestId, RequestIds, ResponseHead, SecurityHeaders, filter,
 };
-use framework_mini::{App, Status};
+use framework_mini::{App, Status, Stream};
 use gateway_spec::{Application, Blocks, Body, Bytes, Environ, Error, Misuse, StartResponse};
 use testing::TestRequest;
 
@@ -465,6 +465,18 @@ fn conditional_get() {
     assert_eq!(TestRequest::get("/blocks").send(&plain).header("ETag"), None);
     assert_eq!(TestRequest::post("/block", "text/plain", "").header("If-None-Match", "*").send(&plain).code(), 200);
     assert_eq!(TestRequest::get("/block").send(&ConditionalGet::new(shapes).tag_limit(2)).header("ETag"), None);
+    // HEAD is as GET, whatever layers are between; a stream, of which nothing is asked, has no tag.
+    let site = App::new(()).get("/", || "hello").get("/stream", || Stream(["a"])).build().unwrap();
+    let site = AccessLog::new(ConditionalGet::new(SecurityHeaders::new(site)));
+    let sent =
+        |method: &str, path: &str, tag: &str| TestRequest::new(method, path).header("If-None-Match", tag).send(&site);
+    let (get, head) = (sent("GET", "/", "\"x\""), sent("HEAD", "/", "\"x\""));
+    assert_eq!((head.code(), &head.headers, head.text().as_str()), (200, &get.headers, ""));
+    assert!(head.errors.contains(" 200 0 ") && get.errors.contains(" 200 5 "), "{head:?}");
+    let tag = get.header("ETag").unwrap();
+    let (get, head) = (sent("GET", "/", tag), sent("HEAD", "/", tag));
+    assert_eq!((head.code(), &head.headers), (304, &get.headers));
+    assert_eq!(sent("HEAD", "/stream", "\"x\"").headers, sent("GET", "/stream", "\"x\"").headers);
     let dated = ConditionalGet::new(|_: &mut Environ<'_>, start: Start<'_>| {
         start
             .start(Status::OK, &[("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"), ("Cache-Control", "max-age=1")])?;
@@ -540,6 +552,15 @@ fn cross_origin_check() {
         let request = TestRequest::new(method, "/block");
         let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         assert_eq!(request.send(&layer).code(), code, "{method} {headers:?}");
+    }
+    for (accept, content_type) in [
+        ("text/html", "text/html; charset=utf-8"),
+        ("application/json", "application/problem+json"),
+        ("*/*", "text/plain; charset=utf-8"),
+    ] {
+        let refused = TestRequest::new("POST", "/block").header("Origin", "null").header("Accept", accept).send(&layer);
+        assert_eq!((refused.header("Content-Type"), refused.header("Vary")), (Some(content_type), Some("Accept")));
+        assert!(refused.text().contains("another site") && refused.errors.is_empty(), "{refused:?}");
     }
 }
 

@@ -21,10 +21,9 @@ mod store;
 mod visits;
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 
-use framework_mini::middleware::{ConditionalGet, CrossOriginCheck, SecurityHeaders, SessionKey, Sessions};
-use framework_mini::{App, ETag, Error, IntoResponse, Templates};
+use framework_mini::middleware::{CrossOriginCheck, SecurityHeaders, SessionKey, Sessions};
+use framework_mini::{App, Asset, Error, Templates};
 use gateway_spec::{Application, Body, Environ, StartResponse};
 
 pub use config::{Config, NewLogin, StartError, default_database};
@@ -142,7 +141,8 @@ fn build(site: Site, key: SessionKey) -> Result<Box<dyn Application>, Error> {
         .get("/api/links/{slug}", api::show)
         .name("api-link")
         .delete("/api/links/{slug}", api::delete)
-        .mount("/static", ConditionalGet::new(assets()?))
+        .get("/static/style.css", || Asset::new("style.css", include_bytes!("../static/style.css")))
+        .get("/static/icon.svg", || Asset::new("icon.svg", include_bytes!("../static/icon.svg")))
         .build()?;
     let site = SecurityHeaders::new(CrossOriginCheck::new(Sessions::new(site, key).cookie_name("links-session")));
     let site = site.with("Content-Security-Policy", CONTENT_SECURITY_POLICY).with("Cache-Control", "no-store");
@@ -173,20 +173,4 @@ fn templates() -> Result<Templates, Error> {
             n => format!("{n} {noun}s"),
         });
     }))
-}
-
-/// What the pages load. Each has a tag of its content and is asked for again each time: 304.
-fn assets() -> Result<impl Application + 'static, Error> {
-    let asset = |content_type: &'static str, content: &'static str| {
-        let mut hasher = DefaultHasher::new();
-        content.hash(&mut hasher);
-        let tag = ETag::strong(&format!("{:016x}", hasher.finish())).to_string();
-        move || {
-            let headers = [("Content-Type", content_type), ("Cache-Control", "no-cache")];
-            (headers, content).into_response().with_header("ETag", tag.clone())
-        }
-    };
-    let style = asset("text/css; charset=utf-8", include_str!("../static/style.css"));
-    let icon = asset("image/svg+xml", include_str!("../static/icon.svg"));
-    Ok(App::new(()).get("/style.css", style).get("/icon.svg", icon).build()?)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::access::{Asked, Member, is_login, log_in_first, of_session};
 use crate::link::{Link, Proposal, slug};
-use crate::store::{Change, Order, is_busy};
+use crate::store::{Change, Order};
 use crate::{Site, api};
 
 /// Links on a page of the list.
@@ -346,11 +346,6 @@ fn missing(member: Option<&str>, name: &str, asked: &Asked, proposal: &Proposal)
 
 /// Any other error, as a page, or as problem details for programs.
 pub(crate) fn error(request: &mut Request<Site>, error: &Error) -> Response {
-    if is_busy(error) {
-        let busy = Error::new(Status::SERVICE_UNAVAILABLE, "The database is busy. Please try again in a moment.");
-        let response = self::error(request, &busy).with_status(busy.status().clone());
-        return response.with_header("Retry-After", "5");
-    }
     if is_login(error) {
         return Status::SEE_OTHER.into_response(); // to the login page: the header comes from the error
     }

@@ -241,13 +241,6 @@ fn is_taken(error: &rusqlite::Error) -> bool {
     code == Some(rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
 }
 
-/// Whether another program holds the database for longer than one waits here.
-pub(crate) fn is_busy(error: &Error) -> bool {
-    let error = error.source().and_then(|source| source.downcast_ref::<rusqlite::Error>());
-    let code = error.and_then(rusqlite::Error::sqlite_error_code);
-    matches!(code, Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked))
-}
-
 /// A word as a pattern of `LIKE`: somewhere within, and itself only.
 fn pattern(word: &str) -> String {
     format!("%{}%", word.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"))

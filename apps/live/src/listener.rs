@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use framework_mini::{Event, IntoResponse, Response};
-use gateway_spec::{Blocks, Body, Bytes, Error, StartResponse};
+use framework_mini::{Event, IntoResponse, Response, Sse};
+use gateway_spec::{Blocks, Bytes, Error, StartResponse};
 
 use crate::hub::{Hub, News, Place};
 
@@ -53,10 +53,6 @@ impl Drop for Listener {
 
 impl IntoResponse for Listener {
     fn into_response(self) -> Response {
-        Response::new(Body::from_blocks(self))
-            .with_header("Content-Type", "text/event-stream")
-            .with_header("Cache-Control", "no-store")
-            // For proxies that would otherwise wait until a buffer is full.
-            .with_header("X-Accel-Buffering", "no")
+        Sse::from_blocks(self)
     }
 }

@@ -334,9 +334,11 @@ pub(crate) fn static_files(server: &dyn Server) {
                 ["Content-Type", "ETag", "Content-Length"].map(|name| answer.header(name).map(str::to_owned))
             };
             assert_eq!((head.status, head.body.len(), of(&head)), (200, 0, of(&file)));
-            let known = visitor.ask(Ask::get(target).header("If-None-Match", &tag));
-            assert_eq!((known.status, known.body.len(), known.header("ETag")), (304, 0, Some(tag.as_str())));
-            assert_eq!((known.header("Content-Type"), known.header("Last-Modified")), (None, None));
+            for method in ["GET", "HEAD"] {
+                let known = visitor.ask(Ask::new(method, target).header("If-None-Match", &tag));
+                assert_eq!((known.status, known.body.len(), known.header("ETag")), (304, 0, Some(tag.as_str())));
+                assert_eq!((known.header("Content-Type"), known.header("Last-Modified")), (None, None));
+            }
             let changed = visitor.ask(Ask::get(target).header("If-None-Match", "\"other\""));
             assert_eq!((changed.status, changed.body), (200, file.body));
         }

@@ -67,6 +67,7 @@ impl<A: Application> Application for AccessLog<A> {
             user_agent: text("user-agent"),
             id: environ.extensions().get().map(|RequestId(id)| id.clone()),
             status: None,
+            head_only: environ.method() == "HEAD",
             bytes: 0,
             whole: false,
         };
@@ -85,6 +86,8 @@ struct Line {
     user_agent: Option<String>,
     id: Option<String>,
     status: Option<u16>,
+    /// Nothing of the content is sent.
+    head_only: bool,
     bytes: u64,
     whole: bool,
 }
@@ -96,7 +99,7 @@ impl Filter for Line {
         self.id = self.id.take().or_else(|| head.get("X-Request-Id").map(str::to_owned));
         Ok(match content {
             Content::File(length) => {
-                (self.bytes, self.whole) = (*length, true);
+                (self.bytes, self.whole) = (if self.head_only { 0 } else { *length }, true);
                 Interest::Head
             }
             _ => Interest::Blocks,
@@ -104,7 +107,9 @@ impl Filter for Line {
     }
 
     fn block(&mut self, block: Bytes) -> Result<Bytes, Error> {
-        self.bytes += block.len() as u64;
+        if !self.head_only {
+            self.bytes += block.len() as u64;
+        }
         Ok(block)
     }
 

@@ -1,12 +1,15 @@
 //! [`CrossOriginCheck`]: other sites cannot make a browser change anything here.
 
-use gateway_spec::{Application, Body, Environ, Error, StartResponse, Status};
+use gateway_spec::{Application, Body, Environ, Error, StartResponse};
+
+use crate::IntoResponse;
 
 /// Refuses requests that change something and that another site has made a browser send (403). Forms need no token then.
 ///
 /// `GET`, `HEAD`, `OPTIONS` and `TRACE` always pass, since they change nothing. For the others `Sec-Fetch-Site`, which
 /// all current browsers send and scripts cannot forge, must be `same-origin` or `none`; without it, `Origin` must name
-/// this host. A request with neither comes from no browser, and has no cookies that are not its own.
+/// this host. A request with neither comes from no browser, and has no cookies that are not its own. The refusal is a page,
+/// problem details or text, as the client likes it.
 ///
 /// ```
 /// use framework_mini::App;
@@ -63,7 +66,7 @@ impl<A: Application> Application for CrossOriginCheck<A> {
         if self.passes(environ) {
             return self.application.call(environ, start_response);
         }
-        start_response.start(Status::FORBIDDEN, &[("Content-Type", "text/plain")])?;
-        Ok("This request was made by another site.\n".into())
+        let error = crate::Error::forbidden("This request was made by another site.");
+        error.into_response().answer(environ, start_response, crate::Error::page)
     }
 }

@@ -64,7 +64,7 @@ pub enum Interest {
 /// What is known of a body when the head goes out.
 #[derive(Clone, Copy, Debug)]
 pub enum Content<'b> {
-    /// All of it.
+    /// All of it. Of `HEAD` it is that of `GET`, or empty if the application made none.
     Whole(&'b Bytes),
     /// It is a file, or a part of one, of this length in bytes.
     File(u64),

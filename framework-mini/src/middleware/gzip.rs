@@ -91,8 +91,8 @@ impl Encode {
     fn applies(&self, head: &ResponseHead, content: &Content<'_>) -> bool {
         let declared = || head.get("Content-Length").and_then(|length| gateway_spec::digits(length.as_bytes()));
         let length = match content {
-            // Of HEAD there is no content, but what GET would have.
-            Content::Whole(_) if self.head_only => declared(),
+            // Of HEAD there may be none, but what GET would have.
+            Content::Whole(block) if self.head_only && block.is_empty() => declared(),
             Content::Whole(block) => Some(block.len() as u64),
             Content::File(length) => Some(*length),
             Content::Stream => declared(),
@@ -144,7 +144,9 @@ impl Filter for Encode {
         if !self.wanted {
             return Ok(Interest::Head);
         }
-        if let (Content::Whole(block), false) = (content, self.head_only) {
+        if let Content::Whole(block) = content
+            && !(self.head_only && block.is_empty())
+        {
             let encoder = self.encoder();
             encoder.write_all(block)?;
             encoder.try_finish()?;
@@ -161,7 +163,7 @@ impl Filter for Encode {
         head.remove("Accept-Ranges");
         head.set("Content-Encoding", "gzip");
         weaken(head);
-        Ok(if self.head_only { Interest::Drop } else { Interest::Blocks })
+        Ok(if self.head_only && self.whole.is_none() { Interest::Drop } else { Interest::Blocks })
     }
 
     fn block(&mut self, block: Bytes) -> Result<Bytes, Error> {
