@@ -12,7 +12,7 @@ use super::host::{has_port, is_authority, is_escape};
 use super::{Reject, scan};
 
 /// How many empty lines are skipped before a request line (H1-PARSE-05): old clients send one after a body.
-const BLANK_LINES: u8 = 8;
+const BLANK_LINES: u8 = 4;
 
 /// What a head is measured against.
 #[derive(Clone, Copy, Debug)]

@@ -267,8 +267,8 @@ fn limits() {
     assert!(matches!(of_fields(5), Verdict::Head { .. }));
     assert_eq!(of_fields(6), Verdict::Refused(431));
     let blanks = |n: usize| whole(&format!("{}GET / HTTP/1.0\r\n\r\n", "\r\n".repeat(n)));
-    assert!(matches!(blanks(8), Verdict::Head { .. }));
-    assert_eq!(blanks(9), Verdict::Refused(400));
+    assert!(matches!(blanks(4), Verdict::Head { .. }));
+    assert_eq!(blanks(5), Verdict::Refused(400));
 }
 
 #[test]
