@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
 /// How many experiments one test makes.
-const CASES: u32 = 1500;
+const CASES: u32 = 3000;
 
 /// Octets that parsers trip over.
 const SPICE: &[u8] = b"\r\n\0 \t:,;=%+-\"\\/?#@[]*0159aAfF\x01\x0b\x7f\x80\xff";
