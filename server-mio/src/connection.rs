@@ -189,6 +189,9 @@ impl Connection {
                 if !may_block && matches!(self.phase, Phase::Response(_)) {
                     return Next::Thread { fresh: false };
                 }
+                if matches!(self.phase, Phase::Response(_)) {
+                    self.report(worker, &io::ErrorKind::ConnectionReset.into());
+                }
                 self.give_up(worker);
                 return Next::Close;
             }
