@@ -54,7 +54,8 @@ events.addEventListener("clock", ({ data }) => {
   const { time, listeners } = JSON.parse(data);
   clock.textContent = three.format(new Date(time));
   clock.dateTime = time;
-  tell(listeners === 1 ? "only you are here" : `${listeners} are here`, true);
+  // 0: counted before this page came.
+  tell(listeners <= 1 ? "only you are here" : `${listeners} are here`, true);
 });
 
 const remembered = sessionStorage.getItem("live-name");
