@@ -145,11 +145,15 @@ macro_rules! on_server {
             #[test]
             fn json_allocates_what_its_serialisation_does() {
                 let _alone = alone();
-                let region = Region::new(ALLOCATOR);
-                let body = serialised().expect("JSON");
-                let change = region.change();
-                let own = change.allocations + change.reallocations;
-                drop(body);
+                // The fewest of several, as below: another thread may allocate meanwhile.
+                let once = || {
+                    let region = Region::new(ALLOCATOR);
+                    let body = serialised().expect("JSON");
+                    let change = region.change();
+                    drop(body);
+                    change.allocations + change.reallocations
+                };
+                let own = (0..100).map(|_| once()).min().unwrap_or(0);
                 assert!(own > 0, "serialising allocates");
                 serve(json, |address| {
                     let count = allocations(address, &Exchange::get("/json", *b""), 1).expect("answers");
