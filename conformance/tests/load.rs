@@ -235,7 +235,10 @@ fn every_server_answers_every_scenario_it_takes_part_in() {
         let measured = run(process.address(), scenario.workload(), 64)
             .unwrap_or_else(|error| panic!("{name} on {}: {error}", scenario.name));
         assert_eq!(measured.responses, 64, "{name} on {}", scenario.name);
-        assert!(process.cpu_time().expect("processor time") > before, "{name}");
+        // Of those in Python it is told in ticks of the system's clock, and 64 answers may take less than one.
+        let in_ticks = ["gunicorn", "waitress"].contains(&name.as_str());
+        let after = process.cpu_time().expect("processor time");
+        assert!(after > before || (in_ticks && after == before), "{name}");
         let memory = process.memory().expect("memory");
         assert!(memory.peak >= memory.resident && memory.resident > 0, "{name}: {memory:?}");
         assert!(process.stop().expect("an end").success(), "{name}");
