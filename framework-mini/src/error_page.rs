@@ -10,9 +10,8 @@ use crate::negotiate::prefers;
 use crate::router::{Found, Method, Pattern, Router};
 use crate::{Error, Html, IntoResponse, Request, Response};
 
-/// How the page looks, light and dark. Where a policy forbids styles, it looks plain.
-const STYLE: &str = ":root{color-scheme:light dark}\
-    body{font:1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:18vh auto 2rem;padding:0 1.25rem}\
+/// How the page looks. Where a policy forbids styles, it looks plain; light or dark it is by its head.
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:38rem;margin:18vh auto 2rem;padding:0 1.25rem}\
     h1{font-size:1.5rem;line-height:1.25;margin:0 0 .5rem}p{margin:0;opacity:.8}";
 
 /// The page as HTML, problem details (RFC 9457) or text, as the client likes it. It says nothing of what is behind.
@@ -22,8 +21,8 @@ pub(crate) fn plain(environ: &Environ<'_>, error: &Error) -> Response {
     let response = match prefers(environ, &types) {
         Some("text/html") => Html(format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{status}</title>\n\
-             <style>{STYLE}</style>\n<h1>{status}</h1>\n<p>{}</p>\n</html>\n",
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{status}</title>\n<style>{STYLE}</style>\n<h1>{status}</h1>\n<p>{}</p>\n</html>\n",
             escape(error.message())
         ))
         .into_response(),

@@ -68,7 +68,8 @@ fn recycle<'b>(mut fields: Vec<Field<'_>>) -> Vec<Field<'b>> {
 
 /// Parses the head at the beginning of what has `arrived` in the buffer, where the rest is old; `None` if more is needed.
 ///
-/// `last` is kept from one head of a connection to the next. `fields` gets the field lines. Call again only after a line feed has arrived: nothing changes before.
+/// `last` is kept from one head of a connection to the next. `fields` gets the field lines. Call again only after a line
+/// feed has arrived: nothing changes before.
 pub(crate) fn parse<'b>(
     buffer: &'b [u8],
     arrived: Range<usize>,
