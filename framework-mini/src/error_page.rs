@@ -22,7 +22,8 @@ pub(crate) fn plain(environ: &Environ<'_>, error: &Error) -> Response {
         Some("text/html") => Html(format!(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{status}</title>\n<style>{STYLE}</style>\n<h1>{status}</h1>\n<p>{}</p>\n</html>\n",
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{status}</title>\n\
+             <style>{STYLE}</style>\n<h1>{status}</h1>\n<p>{}</p>\n</html>\n",
             escape(error.message())
         ))
         .into_response(),
