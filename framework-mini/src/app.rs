@@ -64,8 +64,8 @@ pub(crate) struct Route<S> {
     pub(crate) handler: BoxedHandler<S>,
     pub(crate) body_limit: Option<u64>,
     pub(crate) place: Place,
+    pub(crate) needs: Needs,
     name: Option<String>,
-    needs: Needs,
 }
 
 struct Mount {

@@ -13,18 +13,26 @@ pub struct Needs {
     pub params: usize,
     /// How many times the body of the request: once is all there is.
     pub bodies: usize,
+    /// Whether it takes a path that is not UTF-8; any other handler is not called for one.
+    pub octets: bool,
 }
 
 impl Needs {
     /// Nothing that could be missing.
-    pub const NOTHING: Self = Self { params: 0, bodies: 0 };
+    pub const NOTHING: Self = Self { params: 0, bodies: 0, octets: false };
     /// One parameter of the path.
-    pub const PARAM: Self = Self { params: 1, bodies: 0 };
+    pub const PARAM: Self = Self { params: 1, ..Self::NOTHING };
+    /// One parameter of the path, which may be something else than UTF-8.
+    pub const OCTETS: Self = Self { octets: true, ..Self::PARAM };
     /// The body of the request.
-    pub const BODY: Self = Self { params: 0, bodies: 1 };
+    pub const BODY: Self = Self { bodies: 1, ..Self::NOTHING };
 
     const fn and(self, other: Self) -> Self {
-        Self { params: self.params + other.params, bodies: self.bodies + other.bodies }
+        Self {
+            params: self.params + other.params,
+            bodies: self.bodies + other.bodies,
+            octets: self.octets || other.octets,
+        }
     }
 }
 

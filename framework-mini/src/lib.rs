@@ -108,7 +108,7 @@ pub use cookie::{Cookie, CookieError, Cookies, SameSite};
 pub use error::Error;
 #[cfg(feature = "json")]
 pub use extract::Json;
-pub use extract::{FieldErrors, Fields, FromRequest, Headers, Path, State};
+pub use extract::{FieldErrors, Fields, FromRequest, Headers, Path, PathBytes, State};
 #[cfg(feature = "forms")]
 pub use extract::{Form, Query};
 pub use file::File;

@@ -39,7 +39,7 @@ pub struct Request<'a, 'r, S> {
     pub(crate) site: &'a Site<S>,
     pub(crate) route: Option<&'a Route<S>>,
     /// The parameters of the route, decoded.
-    pub(crate) params: Vec<String>,
+    pub(crate) params: Vec<Vec<u8>>,
     /// The next parameter that a [`Path`](crate::Path) takes.
     pub(crate) next_param: usize,
 }
@@ -75,11 +75,11 @@ impl<'r, S> Request<'_, 'r, S> {
         Cookies::of(self.environ())
     }
 
-    /// A parameter of the route, decoded.
+    /// A parameter of the route, decoded, if it is UTF-8; only with [`PathBytes`](crate::PathBytes) it may be something else.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
         let index = self.route?.pattern.names().position(|known| known == name)?;
-        self.params.get(index).map(String::as_str)
+        str::from_utf8(self.params.get(index)?).ok()
     }
 
     /// The pattern of the route.
@@ -88,9 +88,14 @@ impl<'r, S> Request<'_, 'r, S> {
         Some(self.route?.pattern.as_str())
     }
 
-    pub(crate) fn take_param(&mut self) -> Option<&str> {
+    /// The next one that no argument has taken.
+    ///
+    /// # Errors
+    /// `build` refuses a handler that wants more than there are; a guard that does not say what it needs can still get here.
+    pub(crate) fn take_param(&mut self) -> Result<&[u8], Error> {
         self.next_param += 1;
-        self.params.get(self.next_param - 1).map(String::as_str)
+        let param = self.params.get(self.next_param - 1).map(Vec::as_slice);
+        param.ok_or_else(|| Error::internal("the pattern of the route has no parameter left"))
     }
 
     /// The state of the application.

@@ -11,6 +11,7 @@ use gateway_spec::{Application, Body, Environ, StartResponse, Status, percent_de
 use crate::app::{OnError, Route};
 use crate::context::{Context, Shared};
 use crate::error_page;
+use crate::extract::not_utf8;
 use crate::response::Content;
 use crate::router::{Found, Router};
 use crate::{Error, IntoResponse, Request, Response};
@@ -38,7 +39,7 @@ pub(crate) enum Destination {
 /// What is to be done with a request.
 enum Plan {
     /// Call the handler of a route, with its parameters.
-    Handle(usize, Vec<String>),
+    Handle(usize, Vec<Vec<u8>>),
     /// Give it to a mounted application.
     Pass(usize),
     /// Answer without either.
@@ -83,13 +84,14 @@ impl<S: Send + Sync + 'static> Site<S> {
         match self.router.find(method, &raw) {
             Found::Route { value: Destination::Route(index), captured } => {
                 let partial_put = method == "PUT" && environ.header("content-range").is_some();
-                match captured.into_iter().map(decode).collect() {
+                let text_only = !self.routes[*index].needs.octets;
+                match captured.into_iter().map(|segment| decode(segment, text_only)).collect() {
                     // H1-RNG-33: a handler that does not look would store a part as the whole.
                     Some(_) if partial_put => {
                         Plan::Answer(Error::bad_request("A part cannot be put here.").into_response())
                     }
                     Some(params) => Plan::Handle(*index, params),
-                    None => Plan::Answer(Error::bad_request("The path is not UTF-8.").into_response()),
+                    None => Plan::Answer(not_utf8().into_response()),
                 }
             }
             Found::Route { value: Destination::Mount(index), .. } | Found::Mount(Destination::Mount(index)) => {
@@ -195,8 +197,8 @@ fn allow(mut methods: Vec<&str>) -> String {
     methods.join(", ")
 }
 
-fn decode(segment: &str) -> Option<String> {
-    String::from_utf8(percent_decode(segment)?.into_owned()).ok()
+fn decode(segment: &str, text_only: bool) -> Option<Vec<u8>> {
+    percent_decode(segment).filter(|octets| !text_only || str::from_utf8(octets).is_ok()).map(Cow::into_owned)
 }
 
 impl<S> fmt::Debug for Site<S> {

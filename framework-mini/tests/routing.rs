@@ -5,9 +5,18 @@ mod testing;
 
 use std::sync::Arc;
 
-use framework_mini::{App, Error, Html, Path, Redirect, Request, Site, Status, Urls};
+use framework_mini::{App, Error, FromRequest, Html, Path, PathBytes, Redirect, Request, Site, Status, Urls};
 use gateway_spec::{Body, Environ, StartResponse};
 use testing::TestRequest;
+
+/// The parameter `name`, as `Request::param` has it.
+struct Named(Option<String>);
+
+impl<S> FromRequest<S> for Named {
+    fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
+        Ok(Self(request.param("name").map(str::to_owned)))
+    }
+}
 
 fn site() -> Site<()> {
     App::new(())
@@ -16,6 +25,9 @@ fn site() -> Site<()> {
         .post("/users", || (Status::CREATED, "created"))
         .get("/users/{id}", |Path(id): Path<String>| format!("user {id}"))
         .post("/users/me", || "me")
+        .put("/bytes/{folder}/{*name}", |Path(folder): Path<String>, PathBytes(name): PathBytes, request: Named| {
+            format!("{folder} {name:02x?} {:?}", request.0)
+        })
         .get("/number/{n}", |Path(n): Path<u8>| n.to_string())
         .get("/slash/", || "slash")
         .get("/café", || "café")
@@ -37,6 +49,9 @@ fn the_table() {
         ("GET", "/users/a%2Fb", 200, "", "user a/b"),
         ("GET", "/users/%C3%A9", 200, "", "user é"),
         ("GET", "/users/%FF", 400, "", "400 Bad Request\nThe path is not UTF-8.\n"),
+        ("PUT", "/bytes/a/b%2F%C3%A9", 200, "", "a [62, 2f, c3, a9] Some(\"b/é\")"),
+        ("PUT", "/bytes/a/b%FF", 200, "", "a [62, ff] None"),
+        ("PUT", "/bytes/%FF/b", 400, "", "400 Bad Request\nThe path is not UTF-8.\n"),
         ("GET", "/caf%C3%A9", 200, "", "café"),
         ("GET", "/users/me", 200, "", "user me"),
         ("POST", "/users/me", 200, "", "me"),

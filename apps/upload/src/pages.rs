@@ -3,8 +3,8 @@
 use std::io::{BufRead, ErrorKind, Write};
 
 use framework_mini::{
-    App, Asset, BodyReader, Error, File, FromRequest, IntoResponse, Json, Multipart, Page, Path, Query, Redirect,
-    Request, Response, Site, State, Status, Templates, Urls, safe_file_name,
+    App, Asset, BodyReader, Error, File, FromRequest, IntoResponse, Json, Multipart, Page, Path, PathBytes, Query,
+    Redirect, Request, Response, Site, State, Status, Templates, Urls, safe_file_name,
 };
 
 use crate::size;
@@ -163,12 +163,12 @@ fn upload(
 /// The request body as a file of this name.
 fn put(
     State(shared): State<Shared>,
-    Path(name): Path<String>,
+    PathBytes(name): PathBytes,
     urls: Urls,
     mut body: BodyReader,
 ) -> Result<Response, Error> {
     let arrived = receive(&shared.store, &mut body)?;
-    let stored = keep(&shared.store, vec![(arrived, safe_file_name(&name))], &urls)?;
+    let stored = keep(&shared.store, vec![(arrived, safe_file_name(&String::from_utf8_lossy(&name)))], &urls)?;
     Ok(Response::created(stored[0].url.clone(), Json(stored)))
 }
 

@@ -164,12 +164,17 @@ pub(crate) fn names_are_made_safe(server: &dyn Server) {
         for body in [form(&[("", b"")]), b"--B\r\nContent-Disposition: form-data; name=a\r\n\r\nx\r\n--B--".to_vec()] {
             problem(&app.ask(&multipart(Ask::post("/upload", body))), 422, "no file");
         }
-        for (target, expected) in
-            [("/raw/", "file (3)"), ("/raw/%2e%2e%2f%2e%2e%2fy", "y"), ("/raw/C:%5Cz", "z"), ("/raw/a/b/c", "c")]
-        {
+        for (target, expected) in [
+            ("/raw/", "file (3)"),
+            ("/raw/%2e%2e%2f%2e%2e%2fy", "y"),
+            ("/raw/C:%5Cz", "z"),
+            ("/raw/a/b/c", "c"),
+            ("/raw/%ff", "file (4)"),
+            ("/raw/a%ffb%C3%A9.txt", "ab\u{e9}.txt"),
+        ] {
             assert_eq!(stored(&app.ask(&put(target, "1"))), [expected], "{target}");
         }
-        problem(&app.ask(&put("/raw/%ff", "1")), 400, "UTF-8");
+        problem(&app.ask(&Ask::get("/files/%ff")), 400, "UTF-8");
         let outside = names(app.folder);
         assert_eq!(outside, ["uploads"], "nothing beside the folder");
         assert_eq!(arriving(app), 0);

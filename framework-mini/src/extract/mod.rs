@@ -22,6 +22,7 @@ use crate::{BodyReader, Cookies, Error, Needs, Request, Urls};
 /// | argument | what it is | if it cannot be had |
 /// |---|---|---|
 /// | [`Path<T>`](Path) | the next parameter of the pattern | 404 |
+/// | [`PathBytes`] | the same as octets, which need not be UTF-8 | |
 /// | [`Query<T>`](crate::Query) | the query string as a type of yours | 400 |
 /// | [`Form<T>`](crate::Form), [`Fields`] | a form as a type of yours, as names and values | 415, 422, 413 |
 /// | [`Json<T>`](crate::Json) | a JSON document as a type of yours | 415, 400, 422, 413 |
@@ -79,12 +80,37 @@ impl<S, T: FromStr> FromRequest<S> for Path<T> {
     const NEEDS: Needs = Needs::PARAM;
 
     fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
-        match request.take_param() {
-            Some(text) => text.parse().map(Path).map_err(|_| Error::not_found()),
-            // `build` refuses this; a guard that does not say what it needs can still get here.
-            None => Err(Error::internal("the pattern of the route has no parameter left")),
-        }
+        let text = str::from_utf8(request.take_param()?).map_err(|_| not_utf8())?;
+        text.parse().map(Path).map_err(|_| Error::not_found())
     }
+}
+
+/// One parameter of the path as it is, for names that need not be text, such as those of files.
+///
+/// Elsewhere a path that is not UTF-8 once it is decoded is refused, 400.
+///
+/// ```
+/// use framework_mini::{App, PathBytes};
+///
+/// fn show(PathBytes(name): PathBytes) -> String {
+///     format!("{} octets: {}", name.len(), name.escape_ascii())
+/// }
+/// let site = App::new(()).get("/{*name}", show).build().unwrap();
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathBytes(pub Vec<u8>);
+
+impl<S> FromRequest<S> for PathBytes {
+    const NEEDS: Needs = Needs::OCTETS;
+
+    fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
+        request.take_param().map(|octets| Self(octets.to_owned()))
+    }
+}
+
+/// The answer to a path that has to be text.
+pub(crate) fn not_utf8() -> Error {
+    Error::bad_request("The path is not UTF-8.")
 }
 
 /// The state of the application, as given to [`App::new`](crate::App::new).
