@@ -141,10 +141,10 @@ pub(crate) fn parse(
             let flag = flags().find(|flag| flag.long == *name);
             flag.map_or(Ok(()), |flag| (flag.set)(&mut settings, value))?;
         }
-        for option in
-            entry.options.iter().filter(|option| settings.given.raw(option.name).is_none()).collect::<Vec<_>>()
-        {
-            if let Some(value) = env(&own_variable(&app, option)) {
+        for option in entry.options {
+            if settings.given.raw(option.name).is_none()
+                && let Some(value) = env(&own_variable(&app, option))
+            {
                 settings.given.put(option.name, value);
             }
         }
