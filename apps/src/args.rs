@@ -9,7 +9,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use crate::access_log::Format;
 use crate::servers;
-use crate::settings::{Settings, lint, prefix, scheme};
+use crate::settings::{Proxies, Settings, address, lint, prefix, scheme};
 
 /// What the runner was asked to do.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ struct Flag {
 const FLAGS: &[(&str, &[Flag])] = &[
     ("Options", &[
         Flag { short: Some('s'), long: "server", value: "NAME", default: "mio", help: "the server; --list shows all", set: |s, v| put(&mut s.server, Ok(v.into())) },
-        Flag { short: Some('b'), long: "bind", value: "ADDRESS", default: "127.0.0.1:8000", help: "HOST:PORT, [IPV6]:PORT (port 0: any free one) or unix:/PATH", set: |s, v| put(&mut s.bind, Ok(v.into())) },
+        Flag { short: Some('b'), long: "bind", value: "ADDRESS", default: "127.0.0.1:8000", help: "HOST:PORT (0: any free), [IPV6]:PORT, unix:/PATH, stdin", set: |s, v| put(&mut s.bind, address(v)) },
         Flag { short: Some('t'), long: "threads", value: "N", default: "", help: "threads that serve: event loops, or of threaded the most there may be", set: |s, v| put(&mut s.threads, threads(v)) },
         Flag { short: Some('m'), long: "mount", value: "PREFIX", default: "/", help: "the path below which the application is", set: |s, v| put(&mut s.mount, prefix(v)) },
         Flag { short: Some('a'), long: "access-log", value: "FORMAT", default: "none", help: "a line per response to standard output: common, combined, json, none", set: |s, v| { s.access_log = Format::parse(v)?; Ok(()) } },
@@ -45,6 +45,7 @@ const FLAGS: &[(&str, &[Flag])] = &[
         Flag { short: None, long: "server-port", value: "PORT", default: "", help: "SERVER_PORT [the port bound]", set: |s, v| put(&mut s.config.server_port, count::<u16>(v).map(|port| port.to_string())) },
         Flag { short: None, long: "server-header", value: "TEXT", default: "", help: "the Server header of responses [none]", set: |s, v| put(&mut s.config.server_header, Ok(v.into())) },
         Flag { short: None, long: "url-scheme", value: "SCHEME", default: "http", help: "https, if a proxy in front speaks it", set: |s, v| put(&mut s.config.url_scheme, scheme(v)) },
+        Flag { short: None, long: "trusted-proxies", value: "WHO", default: "", help: "whose X-Forwarded-For and -Proto count: how many, or networks [none]", set: |s, v| put(&mut s.trusted_proxies, Proxies::parse(v)) },
         Flag { short: None, long: "app-deadline", value: "TIME", default: "", help: "the time for an answer that applications are told [none]", set: |s, v| put(&mut s.config.app_deadline, duration(v)) },
     ]),
     ("Limits", &[
@@ -140,10 +141,10 @@ pub(crate) fn parse(
             let flag = flags().find(|flag| flag.long == *name);
             flag.map_or(Ok(()), |flag| (flag.set)(&mut settings, value))?;
         }
-        for option in
-            entry.options.iter().filter(|option| settings.given.raw(option.name).is_none()).collect::<Vec<_>>()
-        {
-            if let Some(value) = env(&own_variable(&app, option)) {
+        for option in entry.options {
+            if settings.given.raw(option.name).is_none()
+                && let Some(value) = env(&own_variable(&app, option))
+            {
                 settings.given.put(option.name, value);
             }
         }
@@ -223,6 +224,7 @@ fn help() -> String {
          GATEWAY_MAX_BODY, APP as GATEWAY_APP; the option goes over the variable.\n\
          Sizes: 1000, 64KiB, 16M. Times: 30s, 500ms, 2m.\n\
          Applications have options of their own: apps APP --help.\n\
+         With --bind stdin, standard input is a socket that listens already, as systemd can hand it over.\n\
          SIGTERM and SIGINT finish what is in flight; a second one stops now.\n",
     );
     help
@@ -317,8 +319,10 @@ mod tests {
             ("hello --nonsense", "invalid option '--nonsense'"),
             ("hello -x", "invalid option '-x'"),
             ("hello --bind", "missing argument"),
+            ("hello --bind 8000", "--bind: \"8000\" is no address; write 127.0.0.1:8000, [::1]:8000, unix:/PATH"),
             ("hello --max-body lots", "--max-body: \"lots\" is not a size"),
             ("hello --threads 0", "--threads: 0 threads"),
+            ("hello --trusted-proxies nginx", "--trusted-proxies: \"nginx\" is not a network such as `10.0.0.0/8`"),
             ("hello --mount x", "--mount: \"x\" does not begin with /"),
             ("hello --access-log xml", "--access-log: \"xml\""),
             ("hello --head-timeout soon", "--head-timeout: \"soon\" is not a time"),

@@ -27,6 +27,10 @@ pub use mount::{Mount, mounted};
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/deployment.md")]
+struct Deployment;
+
 /// All applications.
 #[must_use]
 pub const fn all() -> &'static [Entry] {

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod args;
+mod inherited;
 mod servers;
 mod settings;
 mod signals;
@@ -67,6 +68,9 @@ fn serve(settings: &Settings) -> Result<ExitCode, String> {
     let mut application = made.app;
     if !mount.is_empty() {
         application = Arc::new(apps::mounted(mount, application));
+    }
+    if let Some(proxies) = settings.trusted_proxies.clone() {
+        application = Arc::new(proxies.around(application));
     }
     if let Some(severity) = settings.lint {
         application = Arc::new(Lint::new(application).up_to(severity));

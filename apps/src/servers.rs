@@ -7,6 +7,7 @@ use std::sync::Arc;
 use gateway_spec::Application;
 
 use crate::access_log::{self, Record};
+use crate::inherited::{self, Socket};
 use crate::settings::{Config, Settings};
 
 /// A server by its name.
@@ -93,7 +94,13 @@ macro_rules! server {
                         });
                     }));
                 }
-                let server = config.bind(settings.bind.as_deref().unwrap_or(ADDRESS))?;
+                let server = match settings.bind.as_deref().unwrap_or(ADDRESS) {
+                    inherited::NAME => match inherited::socket()? {
+                        Socket::Tcp(listener) => config.from_listener(listener),
+                        Socket::Unix(listener) => config.from_listener(listener),
+                    },
+                    address => config.bind(address),
+                }?;
                 let (graceful, immediate) = (server.handle(), server.handle());
                 Ok(Bound {
                     address: server.local_addr().to_string(),

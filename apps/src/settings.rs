@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use apps::Given;
 use conformance::lint::Severity;
-use gateway_spec::Scheme;
+use framework_mini::middleware::{ForwardedBy, Network, ProxyFix};
+use gateway_spec::{Application, Scheme};
 
 use crate::access_log::Format;
 
@@ -20,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) access_log: Option<Format>,
     pub(crate) threads: Option<usize>,
     pub(crate) lint: Option<Severity>,
+    pub(crate) trusted_proxies: Option<Proxies>,
     pub(crate) config: Config,
 }
 
@@ -52,6 +54,34 @@ pub(crate) struct Config {
     pub(crate) app_deadline: Option<Duration>,
 }
 
+/// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proxies {
+    /// So many, through which every request comes.
+    Count(usize),
+    /// Those in these networks.
+    In(Vec<Network>),
+}
+
+impl Proxies {
+    /// `1`, or `127.0.0.1,10.0.0.0/8`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if let Ok(count) = apps::values::count(text) {
+            return Ok(Self::Count(count));
+        }
+        text.split(',').map(|network| network.trim().parse()).collect::<Result<_, _>>().map(Self::In)
+    }
+
+    /// An application that is told of the client what they say.
+    pub(crate) fn around<A: Application>(self, application: A) -> ProxyFix<A> {
+        let fix = ProxyFix::new(application, ForwardedBy::XForwarded);
+        match self {
+            Self::Count(count) => fix.hops(count),
+            Self::In(networks) => fix.networks(networks),
+        }
+    }
+}
+
 /// How much [`Lint`](conformance::lint::Lint) reports; `None` for no lint at all.
 pub(crate) fn lint(text: &str) -> Result<Option<Severity>, String> {
     match text {
@@ -70,6 +100,14 @@ pub(crate) fn prefix(text: &str) -> Result<String, String> {
         _ if text.starts_with('/') => Ok(text.trim_end_matches('/').to_owned()),
         _ => Err(format!("{text:?} does not begin with /")),
     }
+}
+
+/// What can be listened on, as far as its form tells.
+pub(crate) fn address(text: &str) -> Result<String, String> {
+    if text == crate::inherited::NAME || text.contains(':') {
+        return Ok(text.to_owned());
+    }
+    Err(format!("{text:?} is no address; write 127.0.0.1:8000, [::1]:8000, unix:/PATH or {}", crate::inherited::NAME))
 }
 
 /// `http` or `https`.
@@ -91,5 +129,16 @@ mod tests {
             assert_eq!(prefix(text).as_deref(), Ok(stored));
         }
         assert!(prefix("x").is_err());
+    }
+
+    #[test]
+    fn proxies_are_a_number_or_networks() {
+        let networks = |list: &[&str]| Proxies::In(list.iter().map(|network| network.parse().unwrap()).collect());
+        assert_eq!(Proxies::parse("2"), Ok(Proxies::Count(2)));
+        assert_eq!(Proxies::parse("::1"), Ok(networks(&["::1"])));
+        assert_eq!(Proxies::parse("127.0.0.1, 10.0.0.0/8"), Ok(networks(&["127.0.0.1", "10.0.0.0/8"])));
+        for bad in ["", "nginx", "10.0.0.0/33", "127.0.0.1,", "-1"] {
+            assert!(Proxies::parse(bad).is_err_and(|error| error.contains("not a network")), "{bad}");
+        }
     }
 }

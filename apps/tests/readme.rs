@@ -1,7 +1,7 @@
 //! What the README says in tables and links is what the code says. Its code is compiled by a doc test of the library.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -154,26 +154,60 @@ fn the_compiler_is_the_one_that_is_needed() {
     assert!(README.contains(&format!("Rust {version} or newer")), "README.md names another version than {version}");
 }
 
-/// In the documents for people who read, relative links lead somewhere.
+/// All documents of the repository.
+fn documents(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if path.is_dir() && !path.is_symlink() && name != "target" && !name.starts_with('.') {
+            documents(&path, found);
+        } else if name.ends_with(".md") && name != "SPEC.md" {
+            found.push(path); // the links of SPEC.md are rustdoc's
+        }
+    }
+}
+
+/// The lines of a document that are not code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut code = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    })
+}
+
+/// What a link has behind `#` to lead to a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.to_lowercase().replace(' ', "-");
+    kept.chars().filter(|&c| c.is_alphanumeric() || c == '-' || c == '_').collect()
+}
+
+/// Relative links lead to a file, and to a heading in it.
 #[test]
 fn links_lead_somewhere() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let mut documents: Vec<_> =
-        ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "docs/design.md"].map(|d| root.join(d)).into();
-    let decisions = std::fs::read_dir(root.join("docs/decisions")).expect("the folder of decisions");
-    documents.extend(decisions.map(|entry| entry.expect("an entry").path()));
+    let mut found = Vec::new();
+    documents(root, &mut found);
     let mut links = 0;
-    for document in documents {
+    for document in found {
         let text = std::fs::read_to_string(&document).expect("a document");
-        for rest in text.split("](").skip(1) {
-            let target = rest.split(')').next().unwrap_or_default().split('#').next().unwrap_or_default();
-            if target.is_empty() || target.contains("://") {
+        for rest in prose(&text).flat_map(|line| line.split("](").skip(1)) {
+            let target = rest.split(')').next().unwrap_or_default();
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            if target.contains(':') {
                 continue;
             }
-            let path = document.with_file_name(target);
+            let path = if file.is_empty() { document.clone() } else { document.with_file_name(file) };
             assert!(path.exists(), "{}: {target} does not exist", document.display());
+            if !heading.is_empty() && file.ends_with(".md") | file.is_empty() {
+                let text = std::fs::read_to_string(&path).expect("a document");
+                let mut headings = prose(&text).filter(|line| line.starts_with('#'));
+                let leads = headings.any(|line| anchor(line.trim_start_matches('#').trim_start()) == heading);
+                assert!(leads, "{}: {target} is no heading", document.display());
+            }
             links += 1;
         }
     }
-    assert!(links > 20, "{links} links: they are not found any more");
+    assert!(links > 150, "{links} links: they are not found any more");
 }

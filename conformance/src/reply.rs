@@ -3,8 +3,13 @@
 //! It is the suite's own, written from RFC 9112 and RFC 9110, and shares nothing with the servers (H1-GEN-01). What it
 //! finds wrong it notes in [`Reply::problems`] and goes on where it can.
 
+mod rules;
+mod syntax;
+
 use std::io;
 
+pub use self::syntax::seconds_of;
+use self::syntax::{chunk_size, field, is_text, number};
 use crate::case::{Framing, To};
 
 /// The longest line a server may send here; none of ours comes near.
@@ -175,64 +180,6 @@ impl Reply {
         }
     }
 
-    /// The rules that hold for every response, whatever a case is about.
-    fn check_fields(&mut self) {
-        let count = |reply: &Self, name: &str| reply.values(name).count();
-        let no_content = matches!(self.status, 100..=199 | 204);
-        let (lengths, codings) = (count(self, "Content-Length"), count(self, "Transfer-Encoding"));
-        if lengths > 0 && codings > 0 {
-            self.problem("H1-RFR-07", "Content-Length together with Transfer-Encoding");
-        }
-        if lengths > 1 || codings > 1 {
-            self.problem("H1-FLD-07", "two lines of Content-Length or Transfer-Encoding");
-        }
-        if lengths > 0 && no_content {
-            self.problem("H1-NOB-05", "Content-Length in a response that never has content");
-        }
-        if codings > 0 && no_content {
-            self.problem("H1-RFR-03", "Transfer-Encoding in a response that never has content");
-        }
-        if self.values("Content-Length").any(|value| number(value).is_none()) {
-            self.problem("H1-CLEN-03", "Content-Length is not a number");
-        }
-        if self.values("Transfer-Encoding").any(|value| value != b"chunked") {
-            self.problem("H1-RFR-02", "Transfer-Encoding is not `chunked`");
-        }
-        let dates: Vec<Vec<u8>> = self.values("Date").map(<[u8]>::to_vec).collect();
-        match dates.as_slice() {
-            [] if self.status >= 200 => self.problem("H1-DATE-01", "no Date"),
-            [] => {}
-            [date] if !is_imf_fixdate(date) => self.problem("H1-SYN-13", "Date is not in the preferred form"),
-            [_] => {}
-            _ => self.problem("H1-DATE-01", "Date more than once"),
-        }
-        for name in
-            ["Host", "Expect", "TE", "Range", "If-Match", "If-None-Match", "Authorization", "Proxy-Authorization"]
-        {
-            if count(self, name) > 0 {
-                self.problem("H1-GEN-02", &format!("{name} is a field of requests"));
-            }
-        }
-        let options: Vec<Vec<u8>> = self
-            .values("Connection")
-            .flat_map(|value| value.split(|&b| b == b','))
-            .map(|option| option.trim_ascii().to_ascii_lowercase())
-            .collect();
-        if options.iter().any(|option| !matches!(option.as_slice(), b"close" | b"keep-alive" | b"upgrade")) {
-            self.problem("H1-CON-19", "a Connection option that is not close, keep-alive or upgrade");
-        }
-        for (name, option) in [("Keep-Alive", b"keep-alive".as_slice()), ("Upgrade", b"upgrade")] {
-            if count(self, name) > 0 && !options.iter().any(|o| o == option) {
-                self.problem("H1-CON-18", &format!("{name} is not named in Connection"));
-            }
-        }
-        for name in ["Content-Type", "Location", "ETag", "Last-Modified", "Server", "Connection"] {
-            if count(self, name) > 1 {
-                self.problem("H1-FLD-07", &format!("{name} more than once"));
-            }
-        }
-    }
-
     fn chunked(&mut self, octets: &mut dyn Octets) -> Result<(), Stop> {
         loop {
             let line = read_line(octets)?;
@@ -298,90 +245,6 @@ fn read_line(octets: &mut dyn Octets) -> Result<Vec<u8>, Stop> {
         seen = buffer.len();
         octets.receive().map_err(Stop::Ended)?;
     }
-}
-
-/// `field-name ":" SP field-value`, the form a sender should use (H1-SYN-04).
-fn field(line: &[u8]) -> Result<(String, Vec<u8>), String> {
-    let wrong = |why: &str| format!("\"{}\": {why}", line.escape_ascii());
-    let colon = line.iter().position(|&b| b == b':').ok_or_else(|| wrong("no colon"))?;
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    if name.is_empty() || !name.iter().all(|&b| is_tchar(b)) {
-        return Err(wrong("the name is not a token"));
-    }
-    let value = match value {
-        [] => value,
-        [b' ', rest @ ..] => rest,
-        _ => return Err(wrong("one space belongs after the colon")),
-    };
-    if value.trim_ascii() != value {
-        return Err(wrong("blanks around the value"));
-    }
-    if !value.iter().all(|&b| is_text(b)) {
-        return Err(wrong("the value has a control character"));
-    }
-    Ok((String::from_utf8_lossy(name).into_owned(), value.to_vec()))
-}
-
-/// What a server sends: hexadecimal digits without leading zeros or extensions.
-fn chunk_size(line: &[u8]) -> Option<u64> {
-    let plain = !line.is_empty() && line.len() <= 15 && line.iter().all(u8::is_ascii_hexdigit);
-    if !plain || (line.len() > 1 && line[0] == b'0') {
-        return None;
-    }
-    u64::from_str_radix(str::from_utf8(line).ok()?, 16).ok()
-}
-
-fn number(value: &[u8]) -> Option<u64> {
-    let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    if plain { str::from_utf8(value).ok()?.parse().ok() } else { None }
-}
-
-fn is_tchar(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
-}
-
-/// HTAB, SP, VCHAR, obs-text.
-fn is_text(b: u8) -> bool {
-    b == b'\t' || (b >= b' ' && b != 0x7f)
-}
-
-/// `Sun, 06 Nov 1994 08:49:37 GMT`: names, digits and separators in their places (H1-SYN-13, H1-SYN-14).
-fn is_imf_fixdate(value: &[u8]) -> bool {
-    let Ok(text) = str::from_utf8(value) else { return false };
-    let digits = |range: std::ops::Range<usize>| text.get(range).is_some_and(|t| t.bytes().all(|b| b.is_ascii_digit()));
-    text.len() == 29
-        && text.get(..5).is_some_and(|t| ["Mon, ", "Tue, ", "Wed, ", "Thu, ", "Fri, ", "Sat, ", "Sun, "].contains(&t))
-        && digits(5..7)
-        && text.get(7..12).is_some_and(|t| {
-            let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-            t.starts_with(' ') && t.ends_with(' ') && months.contains(&t.trim())
-        })
-        && digits(12..16)
-        && text.get(16..17) == Some(" ")
-        && digits(17..19)
-        && text.get(19..20) == Some(":")
-        && digits(20..22)
-        && text.get(22..23) == Some(":")
-        && digits(23..25)
-        && text.get(25..) == Some(" GMT")
-}
-
-/// The seconds since 1970 of a date in the preferred form.
-#[must_use]
-pub fn seconds_of(date: &[u8]) -> Option<u64> {
-    if !is_imf_fixdate(date) {
-        return None;
-    }
-    let text = str::from_utf8(date).ok()?;
-    let number = |range: std::ops::Range<usize>| text[range].parse::<u64>().ok();
-    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    let month = months.find(&text[8..11])? as u64 / 3;
-    let (day, year) = (number(5..7)?, number(12..16)?);
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let years: u64 = (1970..year).map(|year| 365 + u64::from(leap(year))).sum();
-    let days = years + lengths.iter().take(usize::try_from(month).ok()?).sum::<u64>() + day.checked_sub(1)?;
-    Some(days * 86400 + number(17..19)? * 3600 + number(20..22)? * 60 + number(23..25)?)
 }
 
 /// Tells how a connection ended from what reading it said.

@@ -24,7 +24,8 @@ use gateway_spec::Status;
 /// }
 /// ```
 ///
-/// It is not a [`std::error::Error`] itself, because only so can every such error become one.
+/// It is not a [`std::error::Error`] itself, because only so can every such error become one. So what makes an application
+/// returns this type too, up to `main`.
 pub struct Error(Box<Inner>);
 
 struct Inner {

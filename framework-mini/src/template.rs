@@ -87,7 +87,19 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page of a template with these values: [`context!`](crate::context), or a struct that can be serialized.
+    /// The page of a template with these values: a struct that can be serialized, or [`context!`](crate::context), in which
+    /// a value of a type of yours stands in `Serde`:
+    ///
+    /// ```
+    /// use framework_mini::{Page, context, minijinja::value::Serde};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// struct Task { text: String, done: bool }
+    ///
+    /// fn tasks(tasks: Vec<Task>, page: u32) -> Page {
+    ///     Page::new("tasks.html", context! { tasks => Serde(tasks), page })
+    /// }
+    /// ```
     pub fn new(template: &str, values: impl Serialize) -> Self {
         Self { template: template.to_owned(), values: Value::from(Serde(values)) }
     }

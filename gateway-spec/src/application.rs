@@ -34,6 +34,9 @@ use crate::{Body, Environ, Error, StartResponse};
 ///     [Arc::new(function), Arc::new(Greeter { name: "Ada".into() }), Arc::new(closure)];
 /// ```
 ///
+/// An application that calls another one takes it as `&dyn Application` or as a type parameter. On a function itself the compiler warns of
+/// `function.call(…)`, because a method of that name is planned for functions.
+///
 /// # Applications
 /// Expect to be called again, and by several threads at once (GW-CALL-05): `&self` and `Sync` say so. Return the body,
 /// an empty one too (GW-ITER-01). A body that is dropped early must release what it holds: servers drop it when the

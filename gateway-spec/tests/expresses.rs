@@ -279,6 +279,17 @@ fn a_body_may_replace_its_head_until_its_first_block() {
 }
 
 #[test]
+fn an_answer_that_lacks_something_does_not_look_whole() {
+    let silent = app_fn(|_, _| Ok(Body::empty()));
+    assert_eq!(serve(&silent), ["500 Internal Server Error"], "no head");
+    let short = app_fn(|_, start_response| {
+        start_response.start(Status::OK, &[("Content-Length", "5")])?;
+        Ok("four")
+    });
+    assert_eq!(serve(&short), ["200 OK; Content-Length: 5", "four", "cut"], "a byte");
+}
+
+#[test]
 fn errors_and_panics_are_the_servers_to_answer() {
     let error = app_fn(|_, _| Err::<(), Error>("no".into()));
     assert_eq!(serve(&error), ["500 Internal Server Error"]);

@@ -18,6 +18,21 @@
 //! loop within about a millisecond, so that ordinary blocking code stalls nobody else.
 //!
 //! All limits and deadlines are on by default; see [`Config`].
+//!
+//! # Where to read
+//! | file | what |
+//! |---|---|
+//! | `server.rs` | start, the monitor that sees who blocks, shutdown |
+//! | `event_loop.rs`, `event_loop/accept.rs` | what the leader of a loop works on: events, places, deadlines; who comes in |
+//! | `lane.rs`, `handoff.rs`, `inbox.rs` | a loop with its threads: who leads, who stands by, what others have to say to it |
+//! | `connection.rs`, `connection/` | one connection as a state machine: head, body, response, end |
+//! | `worker.rs` | what a thread brings along to drive connections |
+//! | `gateway.rs`, `gateway/` | one response: `start_response`, the body, its framing; files |
+//! | `input.rs`, `park.rs` | the request body; bodies that have nothing yet |
+//! | `output.rs`, `socket.rs`, `transport.rs` | what is to be sent, the stream, listeners |
+//! | `clock.rs`, `timers.rs` | coarse time, how slow a peer may be, deadlines of many connections |
+//! | `log.rs` | what the hook for access logs is told |
+//! | `h1/` | HTTP/1.1: rules as functions of bytes |
 
 mod clock;
 mod config;

@@ -4,8 +4,9 @@ mod links;
 mod process;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::os::unix::net::UnixStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 
 use process::{Runner, SocketPath, listed, run};
 use rustix::process::Signal;
@@ -50,6 +51,7 @@ fn a_mistake_is_one_clear_line_and_code_2() {
         (&["hello", "--bind", &taken], &taken),
         (&["hello", "--bind", &taken], "in use"),
         (&["hello", "--bind", "nonsense"], "nonsense"),
+        (&["hello", "--bind", "stdin"], "cannot listen on stdin: "),
         (&["hello", "--bind", "unix:/no/such/folder/socket"], "/no/such/folder/socket"),
         (&["hello", "--bind", "127.0.0.1:0", "--max-connections", "0"], "max_connections"),
         (&["hello", "--bind", "127.0.0.1:0", "--server-header", "a\nb"], "server_header"),
@@ -153,6 +155,67 @@ fn unix_sockets_are_served_and_removed() {
         runner.signal(Signal::TERM);
         assert_eq!(runner.end().code, Some(0));
         assert!(!path.0.exists());
+    });
+}
+
+/// As systemd hands it over: whoever connects while nobody serves waits, and is served.
+#[test]
+fn a_socket_that_listens_already_outlives_its_servers() {
+    on_every_server(|server| {
+        let path = SocketPath::new(&format!("kept-{server}"));
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let unix = UnixListener::bind(&path.0).expect("a socket");
+        for _ in 0..2 {
+            let mut waiting = TcpStream::connect(tcp.local_addr().expect("an address")).expect("a connection");
+            waiting.write_all(GET).expect("written");
+            let runner = Runner::start_on(
+                OwnedFd::from(tcp.try_clone().expect("a descriptor")),
+                &["hello", "-s", server, "-b", "stdin"],
+            );
+            assert_eq!(runner.address(), tcp.local_addr().expect("an address"));
+            assert!(whole(waiting).ends_with("Hello, world!"));
+            runner.signal(Signal::TERM);
+            assert_eq!(runner.end().code, Some(0));
+
+            let mut waiting = UnixStream::connect(&path.0).expect("a connection");
+            waiting.write_all(GET).expect("written");
+            let runner = Runner::start_on(
+                OwnedFd::from(unix.try_clone().expect("a descriptor")),
+                &["hello", "-s", server, "-b", "stdin"],
+            );
+            assert!(runner.greeting.contains(&path.bind()), "{}", runner.greeting);
+            assert!(whole(waiting).ends_with("Hello, world!"));
+            runner.signal(Signal::TERM);
+            assert_eq!(runner.end().code, Some(0));
+            assert!(path.0.exists(), "it is not the server's to remove");
+        }
+    });
+}
+
+fn whole(mut answer: impl Read) -> String {
+    let mut text = String::new();
+    answer.read_to_string(&mut text).expect("an answer");
+    text
+}
+
+/// What a proxy says of the client reaches the application if it is to be trusted, and else does not.
+#[test]
+fn proxies_are_believed_if_they_are_trusted() {
+    const FORWARDED: &[u8] = b"GET /?json HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\
+        X-Forwarded-For: 6.6.6.6, 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\r\n";
+    on_every_server(|server| {
+        for (trusted, address, scheme) in [
+            (&[][..], "127.0.0.1", "http"),
+            (&["--trusted-proxies", "0"], "127.0.0.1", "http"),
+            (&["--trusted-proxies", "1"], "192.0.2.7", "https"),
+            (&["--trusted-proxies", "10.0.0.0/8"], "127.0.0.1", "http"),
+            (&["--trusted-proxies", "10.0.0.0/8,127.0.0.1"], "192.0.2.7", "https"),
+        ] {
+            let runner = Runner::start(&[&["inspect", "-s", server, "-b", "127.0.0.1:0"], trusted].concat());
+            let answer = runner.ask(FORWARDED);
+            assert!(answer.contains(&format!(r#""remote_addr": "{address}""#)), "{trusted:?}: {answer}");
+            assert!(answer.contains(&format!(r#""scheme": "{scheme}""#)), "{trusted:?}: {answer}");
+        }
     });
 }
 

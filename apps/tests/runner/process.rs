@@ -52,7 +52,17 @@ impl Runner {
     }
 
     pub(crate) fn start_with(args: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = command(args).envs(variables.iter().copied()).spawn().expect("the program starts");
+        Self::spawn(command(args).envs(variables.iter().copied()))
+    }
+
+    /// Starts it with a standard input.
+    #[allow(dead_code, reason = "the tests of memory and of browsers do without")]
+    pub(crate) fn start_on(stdin: impl Into<Stdio>, args: &[&str]) -> Self {
+        Self::spawn(command(args).stdin(stdin))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (sender, said) = channel();
         thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
