@@ -25,7 +25,8 @@ const PIECE: usize = 16 * 1024;
 pub(crate) struct RequestBody {
     socket: Arc<Socket>,
     body: Mutex<Body>,
-    /// The request is over: whoever still reads gets an error, never bytes of another request.
+    /// The request is over, and not all of its body was read: whoever still reads gets an error, never bytes of another
+    /// request, and never an end that is none (GW-DEF-04).
     closed: AtomicBool,
     patience: Patience,
 }
@@ -73,6 +74,7 @@ impl RequestBody {
     /// Begins the body of a request, with a buffer to collect it in.
     pub(crate) fn begin(&self, framing: Framing, expects_continue: bool, buffer: Vec<u8>, config: &Config) {
         let mut body = self.lock();
+        self.closed.store(false, Ordering::Relaxed);
         body.framing = match framing {
             Framing::Empty => Progress::Length(0),
             Framing::Length(length) => Progress::Length(length),
@@ -111,8 +113,16 @@ impl RequestBody {
         body.pace.deadline(self.patience)
     }
 
-    /// Ends it for whoever still holds an input.
-    pub(crate) fn close(&self) {
+    /// The request is over: ends what is left of the body for whoever still holds an input. One that was read to its end
+    /// stays at its end (GW-IN-06).
+    pub(crate) fn close(&self, body: &Body) {
+        if !body.is_whole() || body.collected() > 0 {
+            self.cancel();
+        }
+    }
+
+    /// As [`close`](Self::close), while somebody is reading.
+    pub(crate) fn cancel(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
@@ -281,6 +291,7 @@ impl Body {
     /// After the body: the bytes that were read past its end, and the buffer.
     pub(crate) fn end(&mut self) -> (&[u8], Vec<u8>) {
         let start = std::mem::replace(&mut self.raw_start, self.raw.len());
+        self.start = 0;
         (&self.raw[start..], std::mem::take(&mut self.ready))
     }
 

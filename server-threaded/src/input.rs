@@ -43,6 +43,16 @@ enum Left {
     Chunked(Decoder),
 }
 
+impl Left {
+    fn is_none(&self) -> bool {
+        match self {
+            Self::Over => true,
+            Self::Length(left) => *left == 0,
+            Self::Chunked(decoder) => decoder.is_done(),
+        }
+    }
+}
+
 /// Why a body could not be read whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -124,8 +134,7 @@ impl BodySource {
         };
         match &state.left {
             _ if state.failed.is_some() => Remainder::Unreadable,
-            Left::Over | Left::Length(0) => Remainder::None,
-            Left::Chunked(decoder) if decoder.is_done() => Remainder::None,
+            left if left.is_none() => Remainder::None,
             // The client waits for a 100 that will not come: it may send the body or not, nobody can tell.
             _ if state.owes_continue => Remainder::Unreadable,
             Left::Length(left) if *left > self.wire.config.max_drain => Remainder::Unreadable,
@@ -144,12 +153,15 @@ impl BodySource {
         self.state.try_lock().is_ok_and(|mut state| std::mem::take(&mut state.owes_continue))
     }
 
-    /// Reads and drops what is left, up to the limit; whether the end was reached.
+    /// Reads and drops what is left, up to the limit; whether the end was reached. Whoever still holds the input gets an
+    /// error: that is not the end of what was sent (GW-DEF-04).
     pub(crate) fn drain(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failed = Some(Failure::Gone);
         let mut buffer = [0; 4096];
         let mut drained = 0;
         while drained <= self.wire.config.max_drain {
-            match self.read(&mut buffer) {
+            match state.read(&self.wire, &mut buffer) {
                 Ok(0) => return true,
                 Ok(n) => drained += n as u64,
                 Err(_) => return false,
@@ -167,6 +179,9 @@ impl BodySource {
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
+        if !state.left.is_none() {
+            state.failed = Some(Failure::Gone); // for whoever has not read it to its end
+        }
         state.left = Left::Over;
         next(&state.buffer[state.start..]);
         state.buffer.clear();

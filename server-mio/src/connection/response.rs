@@ -213,9 +213,8 @@ impl Connection {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
-        self.leave_body(worker);
+        self.phase = if self.leave_body(worker) { Phase::Head } else { Phase::Closing };
         self.pace = Pace::new(self.socket.clock.now());
-        self.phase = Phase::Head;
     }
 
     pub(super) fn responder<'a>(&'a mut self, worker: &'a mut Worker, exchange: &'a mut Exchange) -> Responder<'a> {
