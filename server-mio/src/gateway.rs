@@ -200,20 +200,23 @@ impl Responder<'_> {
             if self.exchange.calls.is_complete() {
                 return self.finish(); // GW-CL-02: also before the first block, if `write` has sent it all
             }
-            let next = catch_unwind(AssertUnwindSafe(|| body.next(self)));
+            // A body that knows its length lets the head tell it; one that knows that this was its last block lets the
+            // end go with it.
+            let next = catch_unwind(AssertUnwindSafe(|| match body.next(self) {
+                Some(Ok(block)) if !block.is_empty() => (Some(Ok(block)), body.len()),
+                next => (next, None),
+            }));
             if self.exchange.aborted {
                 return Progress::Over; // a write has failed in it, as in `begin`
             }
-            let block = match next.unwrap_or_else(|panic| Some(Err(panicked(&*panic).into()))) {
+            let (next, left) = next.unwrap_or_else(|panic| (Some(Err(panicked(&*panic).into())), None));
+            let block = match next {
                 None => return self.finish(),
                 Some(Err(error)) => return self.fail(&error),
                 Some(Ok(block)) if block.is_empty() => return Progress::Nothing,
                 Some(Ok(block)) => block,
             };
-            // A body that knows its length lets the head tell it; one that knows that this was its last block lets the
-            // end go with it.
-            let left = body.len();
-            let total = left.map(|left| left + block.len() as u64);
+            let total = left.map(|left| left.saturating_add(block.len() as u64));
             let last = left == Some(0);
             if let Err(error) = self.queue(block, last, total) {
                 return self.fail(&error.into());
@@ -314,13 +317,16 @@ impl Responder<'_> {
     /// The application has failed, or broke the contract: a response of the server's own if nothing was sent, else the
     /// connection is cut, so that nothing looks complete that is not (GW-ERH-05).
     pub(crate) fn fail(&mut self, error: &Error) -> Progress {
-        self.report(error);
+        let fault = self.exchange.input.as_ref().and_then(|input| input.try_lock().and_then(|body| body.fault()));
+        if fault.is_none() {
+            // What a client does is no news, and not for it to fill a log with.
+            self.report(error);
+        }
         if self.exchange.delimiter.is_some() {
             self.exchange.keep_alive = false;
             self.exchange.aborted = true;
             return Progress::Over;
         }
-        let fault = self.exchange.input.as_ref().and_then(|input| input.try_lock().and_then(|body| body.fault()));
         let (status, text) = match fault {
             // The application could not do its work because of the client (GW-DEF-04).
             Some(reject) => {
