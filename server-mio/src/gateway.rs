@@ -373,13 +373,12 @@ impl Responder<'_> {
 
 /// Whether, after a response that begins now, the next request can be found on the connection.
 fn leaves_connection_usable(input: &RequestBody, complete: bool, max_drain: u64) -> bool {
-    // Somebody else is reading at this moment: nobody knows where it will end.
-    let Some(mut body) = input.try_lock() else { return false };
-    if body.expects_continue() {
+    if input.continues.forget() {
         // The client was not told to send the body, and may or may not do so (H1-CONT-05).
-        body.forget_continue();
         return false;
     }
+    // Somebody else is reading at this moment: nobody knows where it will end.
+    let Some(body) = input.try_lock() else { return false };
     let too_much = complete && body.remaining().is_some_and(|remaining| remaining > max_drain);
     body.fault().is_none() && !too_much
 }

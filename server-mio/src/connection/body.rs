@@ -20,7 +20,7 @@ impl Connection {
             let enough = self.is_impatient
                 || state.is_whole()
                 || state.fault().is_some()
-                || state.expects_continue()
+                || body.continues.is_owed()
                 || state.collected() >= worker.shared.config.body_buffer;
             if enough {
                 drop(state);

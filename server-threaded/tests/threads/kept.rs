@@ -1,13 +1,13 @@
 //! Applications that keep their input beyond the response: what follows on the connection is not theirs.
 
 use std::io::{ErrorKind, Read};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use gateway_spec::{Environ, Error, Input, StartResponse, Status, app_fn};
 
 use crate::client::{Broken, Client, End};
-use crate::support::{GET, Site, config};
+use crate::support::{GET, Site, config, ms};
 
 /// Where an application leaves its inputs.
 type Kept = Arc<Mutex<Vec<Input>>>;
@@ -107,5 +107,36 @@ fn a_reader_elsewhere_does_not_disturb_what_follows() {
             Ok(length) => assert_eq!(length, 4),
             Err(error) => assert_eq!(error.kind(), ErrorKind::UnexpectedEof),
         }
+    }
+}
+
+/// H1-CONT-05: a thread that begins to read while the answer begins has its 100 before the answer, or never.
+#[test]
+fn no_100_behind_the_head_of_an_answer() {
+    let app = app_fn(|environ, start_response| {
+        let mut input = environ.take_input();
+        let start = Arc::new(Barrier::new(2));
+        let other = Arc::clone(&start);
+        thread::spawn(move || {
+            other.wait();
+            let _ = input.read(&mut [0; 8]);
+        });
+        let writer = start_response.start(Status::OK, &[("Content-Length", "8")])?;
+        start.wait();
+        let spins = environ.raw_path()[1..].parse::<u32>().unwrap_or(0);
+        (0..spins).for_each(|_| std::hint::spin_loop());
+        writer.write_all(b"answ")?;
+        thread::sleep(ms(1));
+        Ok::<_, Error>("ered")
+    });
+    let site = Site::new(config(), app);
+    for spins in 0..1000 {
+        let mut client = site.connect();
+        client.send(format!("POST /{spins} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"));
+        client.finish();
+        let (received, end) = client.read_to_the_end();
+        let text = String::from_utf8(received).unwrap();
+        let answer = text.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&text);
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nanswered"), "{end:?} {text}");
     }
 }
