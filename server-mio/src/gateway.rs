@@ -194,7 +194,7 @@ impl Responder<'_> {
                 Ok((_, false)) => return Progress::Blocked,
                 Err(error) => return self.abort(error),
             }
-            if self.shared.state() == State::Stopping {
+            if self.shared.state() == State::Stopping || self.socket.is_stopped() {
                 return self.abort(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped"));
             }
             if self.exchange.calls.is_complete() {
@@ -289,7 +289,10 @@ impl Responder<'_> {
             length => length,
         };
         let delimiter = response::delimiter(facts, length);
-        exchange.keep_alive &= delimiter != Delimiter::Close;
+        if delimiter == Delimiter::Close {
+            exchange.keep_alive = false;
+            self.socket.set_tells_end();
+        }
         self.check_keep_alive(complete);
         let exchange = &mut *self.exchange;
         let end = End { facts, length, delimiter, keep_alive: exchange.keep_alive };

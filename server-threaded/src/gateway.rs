@@ -121,6 +121,9 @@ impl<'c> Response<'c> {
         if let Err(error) = result.and_then(|body| self.send_body(body)) {
             self.fail(&*error);
         }
+        if self.framing == Some(Framing::Close) {
+            self.wire.set_tells_end(false); // it is there, or the connection is reset
+        }
         let Self { keep, lost, outcome, framing, .. } = self;
         debug_assert!(framing.is_some() || outcome.code == 0);
         (outcome, keep, lost)
@@ -278,6 +281,9 @@ impl<'c> Response<'c> {
         let framing = Framing::choose(&facts);
         self.framing = Some(framing);
         self.outcome.code = code;
+        if framing == Framing::Close {
+            self.wire.set_tells_end(true);
+        }
         if let Some(body) = self.body {
             self.settle_input(body);
         }

@@ -93,6 +93,9 @@ impl Responder<'_> {
         let mut pace =
             self.exchange.written.map_or(Pace::new(now), |(pace, left)| pace.later(now.saturating_sub(left)));
         loop {
+            if self.socket.is_stopped() {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
             let (sent, all) = self.out.flush(&self.socket.stream)?;
             if sent > 0 {
                 pace.progress(self.socket.clock.now(), sent);
