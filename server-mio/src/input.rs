@@ -15,6 +15,9 @@ use crate::transport::Direction;
 /// How much is read at once when the application reads a chunked body from the connection.
 const PIECE: usize = 16 * 1024;
 
+/// The interim response that asks for the body.
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// The body of one request after the other on a connection: the source behind [`Input`](gateway_spec::Input).
 ///
 /// The loop collects a body in it ([`push`](Body::push)) until the body is whole or the buffer full, and only then calls
@@ -172,7 +175,7 @@ impl RequestBody {
     /// Reads more from the connection, waiting for it.
     fn receive(&self, body: &mut Body, buffer: &mut [u8]) -> Result<usize, Reject> {
         // What was queued before the response was written, and the response has not begun: so this is in its place.
-        let sent = self.continues.send(|| self.send_all(b"HTTP/1.1 100 Continue\r\n\r\n", &body.pace));
+        let sent = self.continues.send(|| self.send_all(CONTINUE, &body.pace));
         sent.unwrap_or(Ok(()))?;
         loop {
             match self.socket.stream.read(buffer) {

@@ -8,7 +8,7 @@ use super::{Connection, Next, PAUSE, Phase, Received, Rest, Step, Tried, reserve
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
 use crate::h1::head::parse;
-use crate::input::RequestBody;
+use crate::input::{CONTINUE, RequestBody};
 use crate::worker::Worker;
 
 impl Connection {
@@ -17,6 +17,12 @@ impl Connection {
         let Some(body) = self.body.clone() else { return Some(Next::Close) };
         loop {
             let state = body.lock();
+            if body.continues.is_owed() && !worker.may_wait_with_client() {
+                // Who waits to be asked is asked here (GW-EXP-02), rather than by an application on a thread that others
+                // need.
+                body.continues.begin(false);
+                self.out.front.extend_from_slice(CONTINUE);
+            }
             let enough = self.is_impatient
                 || state.is_whole()
                 || state.fault().is_some()
