@@ -40,6 +40,8 @@ pub struct File {
     metadata: fs::Metadata,
     /// Where it was opened; not known of a file that came open.
     path: Option<PathBuf>,
+    /// The folder that nothing may lead out of.
+    folder: Option<PathBuf>,
     content_type: String,
     disposition: Option<String>,
     siblings: Option<Siblings>,
@@ -78,7 +80,7 @@ impl File {
             return Err(Error::not_found());
         }
         let content_type = media_type::of_name(name).to_owned();
-        Ok(Self { file, metadata, path: None, content_type, disposition: None, siblings: None })
+        Ok(Self { file, metadata, path: None, folder: None, content_type, disposition: None, siblings: None })
     }
 
     /// A file below a folder, by a path that a client chose.
@@ -103,7 +105,8 @@ impl File {
             return Err(Error::not_found());
         }
         let content_type = media_type::of_name(path_name(relative));
-        Ok(Self::open(path)?.content_type(content_type))
+        let file = Self::open(path)?.content_type(content_type);
+        Ok(Self { folder: Some(folder), ..file })
     }
 
     /// With this media type, in place of the one that goes with the name.
@@ -136,12 +139,15 @@ impl File {
     /// The siblings of a file that came open are not known: see [`siblings`](Self::siblings).
     #[must_use]
     pub fn precompressed(mut self) -> Self {
-        let path = self.path.take();
+        let (path, folder) = (self.path.take(), self.folder.take());
         self.siblings(move |extension| {
             let mut sibling = path.clone()?.into_os_string();
             sibling.push(".");
             sibling.push(extension);
-            open_plain(Path::new(&sibling)).ok()
+            let sibling = PathBuf::from(sibling).canonicalize().ok()?;
+            // As for the file itself, a link does not lead out.
+            let is_inside = folder.as_ref().is_none_or(|folder| sibling.starts_with(folder));
+            is_inside.then(|| open_plain(&sibling).ok())?
         })
     }
 

@@ -55,6 +55,23 @@ fn get(site: &Site<PathBuf>, headers: &[(&str, &str)]) -> TestResponse {
     headers.iter().fold(request, |request, (name, value)| request.header(name, value)).send(site)
 }
 
+/// F02: neither the file nor its sibling is one that a link leads to outside of the folder.
+#[cfg(unix)]
+#[test]
+fn a_sibling_does_not_lead_out() {
+    let folder = Folder::new("sibling-out");
+    folder.file("ten.txt", "0123456789", 100);
+    fs::write(folder.0.join("../secret"), "secret").unwrap();
+    std::os::unix::fs::symlink("../secret", folder.0.join("ten.txt.gz")).unwrap();
+    let answer = get(&folder.site(), &[("Accept-Encoding", "gzip")]);
+    assert_eq!((answer.header("Content-Encoding"), answer.text()), (None, "0123456789".into()));
+    fs::remove_file(folder.0.join("ten.txt.gz")).unwrap();
+    fs::write(folder.0.join("sub/inside"), "inside").unwrap();
+    std::os::unix::fs::symlink("sub/inside", folder.0.join("ten.txt.gz")).unwrap();
+    let answer = get(&folder.site(), &[("Accept-Encoding", "gzip")]);
+    assert_eq!((answer.header("Content-Encoding"), answer.text()), (Some("gzip"), "inside".into()));
+}
+
 #[test]
 fn a_file_with_all_its_headers() {
     let folder = Folder::new("headers");

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 /// The errors stream: text for the people who run the server (GW-EWV-05).
 ///
-/// It takes any text and never fails (GW-EWV-07). End lines with `\n`; call [`flush`](Self::flush) when the text has to
+/// It takes any text and never fails (GW-EWV-07): a sink that panics has not taken it, and that is all. End lines with `\n`; call [`flush`](Self::flush) when the text has to
 /// be out (GW-ERR-03). It is cheap to clone, so that a body can keep it.
 #[derive(Clone)]
 pub struct Errors(Arc<dyn ErrorSink>);
@@ -44,7 +45,7 @@ impl Errors {
 
     /// Writes a text.
     pub fn write(&self, text: &str) {
-        self.0.write(text);
+        aside(|| self.0.write(text));
     }
 
     /// Writes texts one after the other (GW-ERR-01).
@@ -54,7 +55,16 @@ impl Errors {
 
     /// Brings out what was written.
     pub fn flush(&self) {
-        self.0.flush();
+        aside(|| self.0.flush());
+    }
+}
+
+/// Whoever tells of an error has enough to do: a sink that panics, as `eprintln!` does when nobody reads standard error
+/// any more, is no second one.
+fn aside(take: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(take)) {
+        // What it was thrown with may panic when it is dropped.
+        std::mem::forget(panic);
     }
 }
 
@@ -68,5 +78,32 @@ impl fmt::Write for Errors {
 impl fmt::Debug for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Errors")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sink_that_panics_harms_nobody() {
+        struct Bomb;
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("the payload of a panic");
+            }
+        }
+        struct Sink;
+        impl ErrorSink for Sink {
+            fn write(&self, _: &str) {
+                std::panic::panic_any(Bomb);
+            }
+            fn flush(&self) {
+                std::panic::panic_any(Bomb);
+            }
+        }
+        let errors = Errors::new(Sink);
+        errors.write_lines(["one", "two"]);
+        errors.flush();
     }
 }

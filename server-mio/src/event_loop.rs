@@ -186,7 +186,7 @@ impl Core {
                 // The thread that has it may be anywhere in the application: it finds the connection cut.
                 Place::Away => {
                     if let Some(socket) = slot.socket.upgrade() {
-                        socket.stream.cut();
+                        socket.cut();
                     }
                     slot.place = Place::Away;
                 }

@@ -194,26 +194,29 @@ impl Responder<'_> {
                 Ok((_, false)) => return Progress::Blocked,
                 Err(error) => return self.abort(error),
             }
-            if self.shared.state() == State::Stopping {
+            if self.shared.state() == State::Stopping || self.socket.is_stopped() {
                 return self.abort(io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped"));
             }
             if self.exchange.calls.is_complete() {
                 return self.finish(); // GW-CL-02: also before the first block, if `write` has sent it all
             }
-            let next = catch_unwind(AssertUnwindSafe(|| body.next(self)));
+            // A body that knows its length lets the head tell it; one that knows that this was its last block lets the
+            // end go with it.
+            let next = catch_unwind(AssertUnwindSafe(|| match body.next(self) {
+                Some(Ok(block)) if !block.is_empty() => (Some(Ok(block)), body.len()),
+                next => (next, None),
+            }));
             if self.exchange.aborted {
                 return Progress::Over; // a write has failed in it, as in `begin`
             }
-            let block = match next.unwrap_or_else(|panic| Some(Err(panicked(&*panic).into()))) {
+            let (next, left) = next.unwrap_or_else(|panic| (Some(Err(panicked(&*panic).into())), None));
+            let block = match next {
                 None => return self.finish(),
                 Some(Err(error)) => return self.fail(&error),
                 Some(Ok(block)) if block.is_empty() => return Progress::Nothing,
                 Some(Ok(block)) => block,
             };
-            // A body that knows its length lets the head tell it; one that knows that this was its last block lets the
-            // end go with it.
-            let left = body.len();
-            let total = left.map(|left| left + block.len() as u64);
+            let total = left.map(|left| left.saturating_add(block.len() as u64));
             let last = left == Some(0);
             if let Err(error) = self.queue(block, last, total) {
                 return self.fail(&error.into());
@@ -286,7 +289,10 @@ impl Responder<'_> {
             length => length,
         };
         let delimiter = response::delimiter(facts, length);
-        exchange.keep_alive &= delimiter != Delimiter::Close;
+        if delimiter == Delimiter::Close {
+            exchange.keep_alive = false;
+            self.socket.set_tells_end();
+        }
         self.check_keep_alive(complete);
         let exchange = &mut *self.exchange;
         let end = End { facts, length, delimiter, keep_alive: exchange.keep_alive };
@@ -314,13 +320,16 @@ impl Responder<'_> {
     /// The application has failed, or broke the contract: a response of the server's own if nothing was sent, else the
     /// connection is cut, so that nothing looks complete that is not (GW-ERH-05).
     pub(crate) fn fail(&mut self, error: &Error) -> Progress {
-        self.report(error);
+        let fault = self.exchange.input.as_ref().and_then(|input| input.try_lock().and_then(|body| body.fault()));
+        if fault.is_none() {
+            // What a client does is no news, and not for it to fill a log with.
+            self.report(error);
+        }
         if self.exchange.delimiter.is_some() {
             self.exchange.keep_alive = false;
             self.exchange.aborted = true;
             return Progress::Over;
         }
-        let fault = self.exchange.input.as_ref().and_then(|input| input.try_lock().and_then(|body| body.fault()));
         let (status, text) = match fault {
             // The application could not do its work because of the client (GW-DEF-04).
             Some(reject) => {
@@ -367,13 +376,12 @@ impl Responder<'_> {
 
 /// Whether, after a response that begins now, the next request can be found on the connection.
 fn leaves_connection_usable(input: &RequestBody, complete: bool, max_drain: u64) -> bool {
-    // Somebody else is reading at this moment: nobody knows where it will end.
-    let Some(mut body) = input.try_lock() else { return false };
-    if body.expects_continue() {
+    if input.continues.forget() {
         // The client was not told to send the body, and may or may not do so (H1-CONT-05).
-        body.forget_continue();
         return false;
     }
+    // Somebody else is reading at this moment: nobody knows where it will end.
+    let Some(body) = input.try_lock() else { return false };
     let too_much = complete && body.remaining().is_some_and(|remaining| remaining > max_drain);
     body.fault().is_none() && !too_much
 }

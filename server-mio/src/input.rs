@@ -1,7 +1,7 @@
 //! [`RequestBody`]: the body of a request, collected by the loop and read by the application.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::Config;
@@ -15,6 +15,9 @@ use crate::transport::Direction;
 /// How much is read at once when the application reads a chunked body from the connection.
 const PIECE: usize = 16 * 1024;
 
+/// The interim response that asks for the body.
+pub(crate) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// The body of one request after the other on a connection: the source behind [`Input`](gateway_spec::Input).
 ///
 /// The loop collects a body in it ([`push`](Body::push)) until the body is whole or the buffer full, and only then calls
@@ -24,10 +27,51 @@ const PIECE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     socket: Arc<Socket>,
+    pub(crate) continues: Continue,
     body: Mutex<Body>,
-    /// The request is over: whoever still reads gets an error, never bytes of another request.
+    /// The request is over, and not all of its body was read: whoever still reads gets an error, never bytes of another
+    /// request, and never an end that is none (GW-DEF-04).
     closed: AtomicBool,
     patience: Patience,
+}
+
+/// The 100 that a client may wait for. It goes out before the head of the answer or never, whatever threads they are who
+/// read and who answer (H1-CONT-05).
+#[derive(Debug, Default)]
+pub(crate) struct Continue(AtomicU8);
+
+impl Continue {
+    const NONE: u8 = 0;
+    const OWED: u8 = 1;
+    const SENDING: u8 = 2;
+
+    /// Whether the client of a new request waits for one.
+    pub(crate) fn begin(&self, is_owed: bool) {
+        self.0.store(if is_owed { Self::OWED } else { Self::NONE }, Ordering::Release);
+    }
+
+    pub(crate) fn is_owed(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::OWED
+    }
+
+    /// Sends it, if it is owed.
+    fn send<E>(&self, send: impl FnOnce() -> Result<(), E>) -> Option<Result<(), E>> {
+        self.0.compare_exchange(Self::OWED, Self::SENDING, Ordering::AcqRel, Ordering::Acquire).ok()?;
+        let result = send();
+        self.0.store(Self::NONE, Ordering::Release);
+        Some(result)
+    }
+
+    /// The answer begins: none may follow. Whether one was owed; if it is being sent at this moment, waits for that.
+    pub(crate) fn forget(&self) -> bool {
+        loop {
+            match self.0.compare_exchange(Self::OWED, Self::NONE, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(Self::SENDING) => std::thread::yield_now(),
+                Err(_) => return false,
+            }
+        }
+    }
 }
 
 /// How far a body has come.
@@ -42,8 +86,6 @@ pub(crate) struct Body {
     raw_start: usize,
     /// Why there is nothing behind `ready`.
     fault: Option<Reject>,
-    /// The client waits for `100 Continue`.
-    expects_continue: bool,
     pace: Pace,
 }
 
@@ -64,15 +106,21 @@ impl RequestBody {
             raw: Vec::new(),
             raw_start: 0,
             fault: None,
-            expects_continue: false,
             pace: Pace::new(0),
         };
-        Self { socket, body: Mutex::new(body), closed: AtomicBool::new(false), patience }
+        Self {
+            socket,
+            continues: Continue::default(),
+            body: Mutex::new(body),
+            closed: AtomicBool::new(false),
+            patience,
+        }
     }
 
     /// Begins the body of a request, with a buffer to collect it in.
     pub(crate) fn begin(&self, framing: Framing, expects_continue: bool, buffer: Vec<u8>, config: &Config) {
         let mut body = self.lock();
+        self.closed.store(false, Ordering::Relaxed);
         body.framing = match framing {
             Framing::Empty => Progress::Length(0),
             Framing::Length(length) => Progress::Length(length),
@@ -88,7 +136,7 @@ impl RequestBody {
         body.start = 0;
         body.raw_start = body.raw.len();
         body.fault = None;
-        body.expects_continue = expects_continue;
+        self.continues.begin(expects_continue);
         body.pace = Pace::new(self.socket.clock.now());
     }
 
@@ -111,18 +159,24 @@ impl RequestBody {
         body.pace.deadline(self.patience)
     }
 
-    /// Ends it for whoever still holds an input.
-    pub(crate) fn close(&self) {
+    /// The request is over: ends what is left of the body for whoever still holds an input. One that was read to its end
+    /// stays at its end (GW-IN-06).
+    pub(crate) fn close(&self, body: &Body) {
+        if !body.is_whole() || body.collected() > 0 {
+            self.cancel();
+        }
+    }
+
+    /// As [`close`](Self::close), while somebody is reading.
+    pub(crate) fn cancel(&self) {
         self.closed.store(true, Ordering::Release);
     }
 
     /// Reads more from the connection, waiting for it.
     fn receive(&self, body: &mut Body, buffer: &mut [u8]) -> Result<usize, Reject> {
-        if body.expects_continue {
-            body.expects_continue = false;
-            // The response has not begun, and what was queued before it was written: so this is in its place.
-            self.send_all(b"HTTP/1.1 100 Continue\r\n\r\n", &body.pace)?;
-        }
+        // What was queued before the response was written, and the response has not begun: so this is in its place.
+        let sent = self.continues.send(|| self.send_all(CONTINUE, &body.pace));
+        sent.unwrap_or(Ok(()))?;
         loop {
             match self.socket.stream.read(buffer) {
                 Ok(0) => return Err(Reject::Incomplete),
@@ -268,19 +322,10 @@ impl Body {
         }
     }
 
-    /// Whether the client still waits for `100 Continue`.
-    pub(crate) const fn expects_continue(&self) -> bool {
-        self.expects_continue
-    }
-
-    /// No `100 Continue` any more: the final response has begun.
-    pub(crate) const fn forget_continue(&mut self) {
-        self.expects_continue = false;
-    }
-
     /// After the body: the bytes that were read past its end, and the buffer.
     pub(crate) fn end(&mut self) -> (&[u8], Vec<u8>) {
         let start = std::mem::replace(&mut self.raw_start, self.raw.len());
+        self.start = 0;
         (&self.raw[start..], std::mem::take(&mut self.ready))
     }
 

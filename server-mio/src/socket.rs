@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::clock::{Clock, Pace, Patience};
@@ -15,11 +15,38 @@ pub(crate) struct Socket {
     pub(crate) clock: Arc<Clock>,
     /// When the application should have answered, in milliseconds; zero if never.
     deadline: AtomicU64,
+    /// Whether the end of the connection would be the end of the response in hand.
+    tells_end: AtomicBool,
+    /// Whether it was cut.
+    stopped: AtomicBool,
 }
 
 impl Socket {
     pub(crate) const fn new(stream: Stream, clock: Arc<Clock>) -> Self {
-        Self { stream, clock, deadline: AtomicU64::new(0) }
+        let (tells_end, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { stream, clock, deadline: AtomicU64::new(0), tells_end, stopped }
+    }
+
+    /// Notes that the end of the connection will be the end of the response in hand.
+    pub(crate) fn set_tells_end(&self) {
+        self.tells_end.store(true, Ordering::SeqCst);
+    }
+
+    /// Cuts the connection of a thread that may be anywhere in the application.
+    pub(crate) fn cut(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        if self.tells_end.load(Ordering::SeqCst) {
+            // A proper end would make the response look whole: its thread finds that it was stopped, and resets.
+            self.stream.reset_on_close();
+            self.stream.shutdown_read();
+        } else {
+            self.stream.cut();
+        }
+    }
+
+    /// Whether it was cut, so that nothing more is to be sent.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 
     /// Sets what [`deadline`](gateway_spec::Connection::deadline) says; zero is never.
@@ -44,7 +71,7 @@ impl Socket {
 
 impl gateway_spec::Connection for Socket {
     fn client_gone(&self) -> bool {
-        self.stream.is_gone()
+        self.is_stopped() || self.stream.is_gone()
     }
 
     fn deadline(&self) -> Option<Instant> {

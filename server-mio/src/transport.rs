@@ -246,6 +246,11 @@ impl Stream {
         let _ = either!(self, stream => stream.shutdown(Shutdown::Both));
     }
 
+    /// Ends reading, for a thread that may be waiting for it.
+    pub(crate) fn shutdown_read(&self) {
+        let _ = either!(self, stream => stream.shutdown(Shutdown::Read));
+    }
+
     /// Makes the close a reset: for a response without a length that must not look complete.
     pub(crate) fn reset_on_close(&self) {
         // Without it the client merely does not see the difference.

@@ -94,6 +94,25 @@ fn in_the_body() {
     assert_eq!(blocked.until("0\r\n\r\n"), "3\r\ntwo\r\n0\r\n\r\n");
 }
 
+/// Clients that wait to be told to send their bodies take the threads of nobody, however many they are (GW-EXP-02).
+#[test]
+fn in_reading_what_was_not_asked_for_yet() {
+    let door = Arc::new(Door::new());
+    let site = Site::with(|config| config.max_threads = 8, app(door));
+    let mut clients: Vec<_> = (0..20).map(|_| site.connect()).collect();
+    for client in &mut clients {
+        client.send("POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n");
+        client.until("HTTP/1.1 100 Continue\r\n\r\n");
+    }
+    for _ in 0..10 {
+        assert!(site.get("/").ends_with("done"));
+    }
+    for client in &mut clients {
+        client.send("body");
+        assert!(client.response().ends_with("read 4"));
+    }
+}
+
 #[test]
 fn in_the_close_of_the_body() {
     let (site, door) = site();

@@ -304,13 +304,12 @@ fn exchange(
         more_to_come: !has_body && !parts.rest.is_empty(),
     };
     let input = if has_body { Input::new(Arc::clone(source) as Arc<dyn Source>) } else { Input::empty() };
-    let mut environ = Environ::new(&request, input);
+    let environ = Environ::new(&request, input);
     // Only this thread writes it.
     wire.requests.store(wire.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     wire.begin_app();
     let mut response = Response::new(wire, has_body.then_some(&*source), parts.heads, parts.output, asked);
-    let result = response.call(service.application, &mut environ);
-    drop(environ);
+    let result = response.call(service.application, environ);
     let (outcome, keep, lost) = response.send(result);
     if let Some(started) = started {
         report(wire, &Told::of(&request), started, outcome);

@@ -106,9 +106,12 @@ impl<'c> Response<'c> {
         }
     }
 
-    /// Calls the application.
-    pub(crate) fn call(&mut self, application: &dyn Application, environ: &mut Environ<'_>) -> Result<Body, Error> {
-        let result = guarded(|| application.call(environ, self));
+    /// Calls the application, and drops what it and others have put into the environ.
+    pub(crate) fn call(&mut self, application: &dyn Application, environ: Environ<'_>) -> Result<Body, Error> {
+        let result = guarded(|| {
+            let mut environ = environ;
+            application.call(&mut environ, self)
+        });
         self.called = true;
         result
     }
@@ -117,6 +120,9 @@ impl<'c> Response<'c> {
     pub(crate) fn send(mut self, result: Result<Body, Error>) -> (Outcome, bool, Option<io::Error>) {
         if let Err(error) = result.and_then(|body| self.send_body(body)) {
             self.fail(&*error);
+        }
+        if self.framing == Some(Framing::Close) {
+            self.wire.set_tells_end(false); // it is there, or the connection is reset
         }
         let Self { keep, lost, outcome, framing, .. } = self;
         debug_assert!(framing.is_some() || outcome.code == 0);
@@ -158,15 +164,14 @@ impl<'c> Response<'c> {
             let Some(block) = body.next(self)? else { break };
             if block.is_empty() {
                 empty_blocks += 1;
-                self.wait_for(body.get(), &mut waker, pause(empty_blocks));
+                self.wait_for(&mut body, &mut waker, pause(empty_blocks))?;
                 continue;
             }
             empty_blocks = 0;
             let allowed = self.calls.yielded(block.len())?;
             self.note_excess(allowed, block.len());
             if self.framing.is_none() {
-                let rest = body.get().and_then(|body| body.len());
-                let known = rest.map(|rest| rest.saturating_add(block.len() as u64));
+                let known = body.len()?.map(|rest| rest.saturating_add(block.len() as u64));
                 self.commit(known);
                 if let Some(Framing::Length(length)) = self.framing {
                     self.calls.announce(length);
@@ -227,7 +232,7 @@ impl<'c> Response<'c> {
     }
 
     /// Waits until a body that has nothing yet may have something.
-    fn wait_for(&mut self, body: Option<&mut Body>, waker: &mut Option<Waker>, pause: Duration) {
+    fn wait_for(&mut self, body: &mut Guarded, waker: &mut Option<Waker>, pause: Duration) -> Result<(), Error> {
         struct Unpark(Thread);
         impl Wake for Unpark {
             fn wake(self: Arc<Self>) {
@@ -236,19 +241,18 @@ impl<'c> Response<'c> {
         }
         if pause.is_zero() {
             thread::yield_now();
-            return;
+            return Ok(());
         }
         // What was written before must not wait as well.
         self.push();
         let waker = waker.get_or_insert_with(|| Arc::new(Unpark(thread::current())).into());
-        if let Some(body) = body {
-            body.set_waker(waker);
-        }
+        body.set_waker(waker)?;
         if self.wire.client_gone() {
             self.lost = Some(io::ErrorKind::BrokenPipe.into());
-            return;
+        } else {
+            thread::park_timeout(pause);
         }
-        thread::park_timeout(pause);
+        Ok(())
     }
 
     /// What the length of a whole body says about the response. Nothing, for a `HEAD` that was answered with no bytes:
@@ -277,6 +281,9 @@ impl<'c> Response<'c> {
         let framing = Framing::choose(&facts);
         self.framing = Some(framing);
         self.outcome.code = code;
+        if framing == Framing::Close {
+            self.wire.set_tells_end(true);
+        }
         if let Some(body) = self.body {
             self.settle_input(body);
         }
@@ -356,17 +363,16 @@ impl<'c> Response<'c> {
     /// a whole one: the last chunk or the last byte is missing.
     fn fail(&mut self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
         let failure = self.body.and_then(|body| body.failure());
-        // A client that has gone is no news (GW-REF-01).
-        if !is_disconnect(error) && failure.is_none() {
+        // A client that has gone is no news (GW-REF-01). Another connection of the application is another matter.
+        let is_news = failure.is_none() && !(self.lost.is_some() && is_disconnect(error));
+        if is_news {
             self.log(&error.to_string());
         }
         if self.framing.is_some() {
             self.push(); // what was yielded before the error, as far as it goes
             self.outcome.aborted = true;
             self.keep = false;
-            if is_disconnect(error) {
-                self.lost.get_or_insert_with(|| io::ErrorKind::BrokenPipe.into());
-            } else if self.framing == Some(Framing::Close) {
+            if self.framing == Some(Framing::Close) {
                 // Only a reset tells this end from the end of the body.
                 self.wire.reset_on_close();
             }

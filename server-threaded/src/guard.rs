@@ -1,6 +1,7 @@
 //! Where the application's panics end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 
 use gateway_spec::{Body, Error, StartResponse};
 
@@ -17,8 +18,19 @@ impl Guarded {
         guarded(|| body.next(start_response).transpose())
     }
 
-    pub(crate) const fn get(&mut self) -> Option<&mut Body> {
-        self.0.as_mut()
+    /// See [`Body::len`].
+    pub(crate) fn len(&self) -> Result<Option<u64>, Error> {
+        guarded(|| Ok(self.0.as_ref().and_then(Body::len)))
+    }
+
+    /// See [`Body::set_waker`].
+    pub(crate) fn set_waker(&mut self, waker: &Waker) -> Result<(), Error> {
+        guarded(|| {
+            if let Some(body) = &mut self.0 {
+                body.set_waker(waker);
+            }
+            Ok(())
+        })
     }
 
     pub(crate) fn close(mut self) -> Result<(), Error> {

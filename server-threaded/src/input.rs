@@ -1,6 +1,7 @@
 //! The request body: `Read` over what the framing allows.
 
 use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Instant;
 
@@ -22,7 +23,47 @@ const READ: usize = 8 * 1024;
 /// A connection uses one again for its next request unless the application still holds on to it.
 pub(crate) struct BodySource {
     wire: Arc<Wire>,
+    continues: Continue,
     state: Mutex<State>,
+}
+
+/// The 100 that a client may wait for. It goes out before the head of the answer or never, whatever threads they are who
+/// read and who answer (H1-CONT-05).
+#[derive(Debug, Default)]
+pub(crate) struct Continue(AtomicU8);
+
+impl Continue {
+    const NONE: u8 = 0;
+    const OWED: u8 = 1;
+    const SENDING: u8 = 2;
+
+    /// Whether the client of a new request waits for one.
+    pub(crate) fn begin(&self, is_owed: bool) {
+        self.0.store(if is_owed { Self::OWED } else { Self::NONE }, Ordering::Release);
+    }
+
+    pub(crate) fn is_owed(&self) -> bool {
+        self.0.load(Ordering::Acquire) == Self::OWED
+    }
+
+    /// Sends it, if it is owed.
+    fn send<E>(&self, send: impl FnOnce() -> Result<(), E>) -> Option<Result<(), E>> {
+        self.0.compare_exchange(Self::OWED, Self::SENDING, Ordering::AcqRel, Ordering::Acquire).ok()?;
+        let result = send();
+        self.0.store(Self::NONE, Ordering::Release);
+        Some(result)
+    }
+
+    /// The answer begins: none may follow. Whether one was owed; if it is being sent at this moment, waits for that.
+    pub(crate) fn forget(&self) -> bool {
+        loop {
+            match self.0.compare_exchange(Self::OWED, Self::NONE, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return true,
+                Err(Self::SENDING) => std::thread::yield_now(),
+                Err(_) => return false,
+            }
+        }
+    }
 }
 
 struct State {
@@ -30,8 +71,6 @@ struct State {
     /// Bytes that have arrived and are not taken; after the body those of the next request.
     buffer: Vec<u8>,
     start: usize,
-    /// A 100 is owed to the client before anything is read.
-    owes_continue: bool,
     pace: Pace,
     failed: Option<Failure>,
 }
@@ -41,6 +80,16 @@ enum Left {
     Over,
     Length(u64),
     Chunked(Decoder),
+}
+
+impl Left {
+    fn is_none(&self) -> bool {
+        match self {
+            Self::Over => true,
+            Self::Length(left) => *left == 0,
+            Self::Chunked(decoder) => decoder.is_done(),
+        }
+    }
 }
 
 /// Why a body could not be read whole.
@@ -88,8 +137,8 @@ pub(crate) enum Remainder {
 impl BodySource {
     pub(crate) fn new(wire: Arc<Wire>) -> Self {
         let pace = Pace::of_reading(&wire.config);
-        let state = State { left: Left::Over, buffer: Vec::new(), start: 0, owes_continue: false, pace, failed: None };
-        Self { wire, state: Mutex::new(state) }
+        let state = State { left: Left::Over, buffer: Vec::new(), start: 0, pace, failed: None };
+        Self { wire, continues: Continue::default(), state: Mutex::new(state) }
     }
 
     /// Begins a body, of which `arrived` is there already.
@@ -110,7 +159,7 @@ impl BodySource {
         state.buffer.extend_from_slice(arrived);
         state.start = 0;
         // A client that sends its body at once does not wait for a 100 (H1-CONT-03), nor does one whose body is empty.
-        state.owes_continue = expects_continue && arrived.is_empty() && framing != Framing::Length(0);
+        self.continues.begin(expects_continue && arrived.is_empty() && framing != Framing::Length(0));
         state.pace = Pace::of_reading(config);
         state.failed = None;
     }
@@ -124,10 +173,9 @@ impl BodySource {
         };
         match &state.left {
             _ if state.failed.is_some() => Remainder::Unreadable,
-            Left::Over | Left::Length(0) => Remainder::None,
-            Left::Chunked(decoder) if decoder.is_done() => Remainder::None,
+            left if left.is_none() => Remainder::None,
             // The client waits for a 100 that will not come: it may send the body or not, nobody can tell.
-            _ if state.owes_continue => Remainder::Unreadable,
+            _ if self.continues.is_owed() => Remainder::Unreadable,
             Left::Length(left) if *left > self.wire.config.max_drain => Remainder::Unreadable,
             _ => Remainder::Small,
         }
@@ -140,16 +188,18 @@ impl BodySource {
 
     /// The final status is on its way: no 100 may follow (H1-CONT-05). Whether the client was owed one.
     pub(crate) fn forget_continue(&self) -> bool {
-        // Whoever reads at this moment has sent it.
-        self.state.try_lock().is_ok_and(|mut state| std::mem::take(&mut state.owes_continue))
+        self.continues.forget()
     }
 
-    /// Reads and drops what is left, up to the limit; whether the end was reached.
+    /// Reads and drops what is left, up to the limit; whether the end was reached. Whoever still holds the input gets an
+    /// error: that is not the end of what was sent (GW-DEF-04).
     pub(crate) fn drain(&self) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failed = Some(Failure::Gone);
         let mut buffer = [0; 4096];
         let mut drained = 0;
         while drained <= self.wire.config.max_drain {
-            match self.read(&mut buffer) {
+            match state.read(self, &mut buffer) {
                 Ok(0) => return true,
                 Ok(n) => drained += n as u64,
                 Err(_) => return false,
@@ -167,6 +217,9 @@ impl BodySource {
             Err(TryLockError::Poisoned(state)) => state.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
+        if !state.left.is_none() {
+            state.failed = Some(Failure::Gone); // for whoever has not read it to its end
+        }
         state.left = Left::Over;
         next(&state.buffer[state.start..]);
         state.buffer.clear();
@@ -181,7 +234,7 @@ impl Source for BodySource {
         if let Some(failure) = state.failed {
             return Err(failure.error());
         }
-        state.read(&self.wire, out).map_err(|failure| {
+        state.read(self, out).map_err(|failure| {
             state.failed = Some(failure);
             failure.error()
         })
@@ -189,7 +242,7 @@ impl Source for BodySource {
 }
 
 impl State {
-    fn read(&mut self, wire: &Wire, out: &mut [u8]) -> Result<usize, Failure> {
+    fn read(&mut self, source: &BodySource, out: &mut [u8]) -> Result<usize, Failure> {
         if out.is_empty() {
             return Ok(0);
         }
@@ -199,7 +252,7 @@ impl State {
                 Left::Over | Left::Length(0) => return Ok(0),
                 Left::Length(left) => {
                     let most = usize::try_from(*left).unwrap_or(usize::MAX).min(out.len());
-                    let n = self.take(wire, &mut out[..most])?;
+                    let n = self.take(source, &mut out[..most])?;
                     if let Left::Length(left) = &mut self.left {
                         *left -= n as u64;
                     }
@@ -207,11 +260,11 @@ impl State {
                 }
                 Left::Chunked(decoder) => match decoder.step(arrived) {
                     Ok(Step::Skip(n)) => self.start += n,
-                    Ok(Step::More) => self.fill(wire)?,
+                    Ok(Step::More) => self.fill(source)?,
                     Ok(Step::End) => return Ok(0),
                     Ok(Step::Data(left)) => {
                         let most = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
-                        let n = self.take(wire, &mut out[..most])?;
+                        let n = self.take(source, &mut out[..most])?;
                         if let Left::Chunked(decoder) = &mut self.left {
                             decoder.took(n as u64);
                         }
@@ -225,10 +278,10 @@ impl State {
     }
 
     /// Takes what has arrived, or reads from the socket straight into `out`; never nothing.
-    fn take(&mut self, wire: &Wire, out: &mut [u8]) -> Result<usize, Failure> {
+    fn take(&mut self, source: &BodySource, out: &mut [u8]) -> Result<usize, Failure> {
         let arrived = &self.buffer[self.start..];
         if arrived.is_empty() {
-            return self.receive(wire, out);
+            return self.receive(source, out);
         }
         let n = arrived.len().min(out.len());
         out[..n].copy_from_slice(&arrived[..n]);
@@ -237,22 +290,22 @@ impl State {
     }
 
     /// Adds to what has arrived.
-    fn fill(&mut self, wire: &Wire) -> Result<(), Failure> {
+    fn fill(&mut self, source: &BodySource) -> Result<(), Failure> {
         self.buffer.drain(..self.start);
         self.start = 0;
         let length = self.buffer.len();
         self.buffer.resize(length + READ, 0);
         let mut buffer = std::mem::take(&mut self.buffer);
-        let result = self.receive(wire, &mut buffer[length..]);
+        let result = self.receive(source, &mut buffer[length..]);
         buffer.truncate(length + *result.as_ref().unwrap_or(&0));
         self.buffer = buffer;
         result.map(drop)
     }
 
-    fn receive(&mut self, wire: &Wire, out: &mut [u8]) -> Result<usize, Failure> {
+    fn receive(&mut self, source: &BodySource, out: &mut [u8]) -> Result<usize, Failure> {
         // Whoever waits for this client must have all that was written for it, and the 100 it waits for.
-        let owed: &[&[u8]] = if std::mem::take(&mut self.owes_continue) { &[CONTINUE] } else { &[] };
-        let told = if owed.is_empty() { wire.flush() } else { wire.write(owed) };
+        let wire = &source.wire;
+        let told = source.continues.send(|| wire.write(&[CONTINUE])).unwrap_or_else(|| wire.flush());
         told.map_err(|_| Failure::Gone)?;
         let start = Instant::now();
         let result = wire.read(out, Wait::More, self.pace.left());

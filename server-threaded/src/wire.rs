@@ -54,6 +54,8 @@ pub(crate) struct Wire {
     stopped: AtomicBool,
     /// Whether the connection ends in a reset.
     resets: AtomicBool,
+    /// Whether the end of the connection would be the end of the response in hand.
+    tells_end: AtomicBool,
 }
 
 impl Wire {
@@ -73,6 +75,7 @@ impl Wire {
             closing: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             resets: AtomicBool::new(false),
+            tells_end: AtomicBool::new(false),
         }
     }
 
@@ -91,7 +94,23 @@ impl Wire {
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.closing.store(true, Ordering::Relaxed);
-        self.stream.shutdown(Shutdown::Both);
+        if self.tells_end.load(Ordering::Relaxed) {
+            // A proper end would make the response look whole: its thread finds that it was stopped, and resets.
+            self.reset_on_close();
+            self.stream.shutdown(Shutdown::Read);
+        } else {
+            self.stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Notes whether the end of the connection would be the end of the response in hand.
+    pub(crate) fn set_tells_end(&self, tells_end: bool) {
+        self.tells_end.store(tells_end, Ordering::Relaxed);
+    }
+
+    /// Nothing more is sent once the connection was cut.
+    fn check_stopped(&self) -> io::Result<()> {
+        if self.stopped.load(Ordering::Relaxed) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     /// Ends the connection, also if the application still holds on to it: whoever asks is told, and the client as well.
@@ -197,6 +216,7 @@ impl Wire {
     }
 
     fn write_blocks(&self, blocks: &[&[u8]]) -> io::Result<()> {
+        self.check_stopped()?;
         let total: usize = blocks.iter().map(|block| block.len()).sum();
         let mut sent = match *blocks {
             [block] => self.stream.try_write(block)?,
@@ -245,6 +265,7 @@ impl Wire {
     /// Waits for room, and gives up on a client that takes nothing, or too little. `pause` is for how long it has taken
     /// nothing.
     fn wait_to_write(&self, pause: &mut Duration) -> io::Result<()> {
+        self.check_stopped()?;
         let waited = Duration::from_micros(self.waited.load(Ordering::Relaxed));
         let left = Pace::of_writing(&self.config, self.sent.load(Ordering::Relaxed), waited, *pause).left();
         if left.is_zero() {

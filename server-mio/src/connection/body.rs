@@ -8,7 +8,7 @@ use super::{Connection, Next, PAUSE, Phase, Received, Rest, Step, Tried, reserve
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
 use crate::h1::head::parse;
-use crate::input::RequestBody;
+use crate::input::{CONTINUE, RequestBody};
 use crate::worker::Worker;
 
 impl Connection {
@@ -17,10 +17,16 @@ impl Connection {
         let Some(body) = self.body.clone() else { return Some(Next::Close) };
         loop {
             let state = body.lock();
+            if body.continues.is_owed() && !worker.may_wait_with_client() {
+                // Who waits to be asked is asked here (GW-EXP-02), rather than by an application on a thread that others
+                // need.
+                body.continues.begin(false);
+                self.out.front.extend_from_slice(CONTINUE);
+            }
             let enough = self.is_impatient
                 || state.is_whole()
                 || state.fault().is_some()
-                || state.expects_continue()
+                || body.continues.is_owed()
                 || state.collected() >= worker.shared.config.body_buffer;
             if enough {
                 drop(state);
@@ -83,43 +89,45 @@ impl Connection {
     pub(super) fn rest_of_body(&self) -> Rest {
         let Some(body) = self.body.as_ref().filter(|_| self.has_body) else { return Rest::Nothing };
         // Whoever reads it at this moment is not this connection any more.
-        let Some(mut body) = body.try_lock() else { return Rest::Broken };
-        body.discard();
-        match body.fault() {
+        let Some(mut state) = body.try_lock() else { return Rest::Broken };
+        body.close(&state);
+        state.discard();
+        match state.fault() {
             Some(_) => Rest::Broken,
-            None if body.is_whole() => Rest::Nothing,
+            None if state.is_whole() => Rest::Nothing,
             None => Rest::Some,
         }
     }
 
-    /// Ends the body of the request: what was read past its end is the next request's.
+    /// Ends the body of the request: what was read past its end is the next request's. False if nobody knows what that
+    /// is, so that none can follow.
     #[inline]
-    pub(super) fn leave_body(&mut self, worker: &mut Worker) {
-        if self.has_body {
-            self.end_body(worker);
-        }
+    pub(super) fn leave_body(&mut self, worker: &mut Worker) -> bool {
+        !self.has_body || self.end_body(worker)
     }
 
-    fn end_body(&mut self, worker: &mut Worker) {
+    fn end_body(&mut self, worker: &mut Worker) -> bool {
         (self.has_body, self.is_impatient) = (false, false);
-        let Some(body) = &mut self.body else { return };
-        match Arc::get_mut(body) {
-            Some(body) => {
-                let mut body = body.lock();
-                let (rest, collected) = body.end();
-                if !rest.is_empty() {
-                    reserve(&mut self.buffer, self.end + rest.len());
-                    self.buffer[self.end..][..rest.len()].copy_from_slice(rest);
-                    self.end += rest.len();
-                }
-                worker.bodies.put(collected);
-            }
-            // The application has kept the input: it may keep it, but nothing comes out of it any more.
-            None => {
-                body.close();
-                self.body = None;
-            }
+        let Some(mut body) = self.body.take() else { return true };
+        // The application may have kept the input, but nothing comes out of it any more.
+        let is_kept = Arc::get_mut(&mut body).is_none();
+        let Some(mut state) = body.try_lock() else {
+            body.cancel();
+            return false;
+        };
+        body.close(&state);
+        let (rest, collected) = state.end();
+        if !rest.is_empty() {
+            reserve(&mut self.buffer, self.end + rest.len());
+            self.buffer[self.end..][..rest.len()].copy_from_slice(rest);
+            self.end += rest.len();
         }
+        worker.bodies.put(collected);
+        drop(state);
+        if !is_kept {
+            self.body = Some(body);
+        }
+        true
     }
 
     /// Reads past what the application has left of the body, within bounds (H1-CON-04).

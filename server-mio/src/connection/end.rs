@@ -113,8 +113,14 @@ impl Connection {
     pub(crate) fn give_up(&mut self, worker: &mut Worker) {
         if let Phase::Response(response) = std::mem::replace(&mut self.phase, Phase::Closing) {
             let (mut exchange, mut content) = *response;
-            self.responder(worker, &mut exchange).close(&mut content);
+            exchange.aborted = true;
+            let responder = self.responder(worker, &mut exchange);
+            responder.close(&mut content);
+            let reset = responder.looks_complete();
             self.log(worker, exchange.code(), exchange.content, true);
+            if reset {
+                self.socket.stream.reset_on_close();
+            }
         }
         self.leave_body(worker);
     }

@@ -171,7 +171,7 @@ impl Connection {
         let whole = state.is_whole() || state.fault().is_some();
         if whole {
             // There is nothing to be continued (H1-CONT-03).
-            state.forget_continue();
+            body.continues.begin(false);
         }
         drop(state);
         self.taken = head.length + taken;

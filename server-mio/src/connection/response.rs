@@ -102,14 +102,10 @@ impl Connection {
     pub(super) fn respond(&mut self, worker: &mut Worker) -> Step {
         let Phase::Response(mut response) = std::mem::replace(&mut self.phase, Phase::Head) else { return None };
         let (exchange, content) = &mut *response;
-        if exchange.has_paused
-            && let Content::Body(body) = content
-        {
-            // Before the question, so that no wake-up falls between question and waker.
-            self.alarm(worker).watch(body);
-        }
+        // Before the question, so that no wake-up falls between question and waker.
+        let failed = if exchange.has_paused { self.watch(worker, exchange, content) } else { None };
         let sent = self.out.total;
-        let progress = self.responder(worker, exchange).go_on(content);
+        let progress = failed.unwrap_or_else(|| self.responder(worker, exchange).go_on(content));
         let sent = self.out.total - sent;
         if sent > 0 {
             self.pace.progress(self.socket.clock.now(), usize::try_from(sent).unwrap_or(usize::MAX));
@@ -127,10 +123,8 @@ impl Connection {
         let (exchange, content) = &mut *response;
         if progress == Progress::Nothing && !exchange.has_paused {
             exchange.has_paused = true;
-            if let Content::Body(body) = content {
-                self.alarm(worker).watch(body);
-            }
-            progress = self.responder(worker, exchange).go_on(content);
+            let failed = self.watch(worker, exchange, content);
+            progress = failed.unwrap_or_else(|| self.responder(worker, exchange).go_on(content));
         }
         if progress == Progress::Over && !exchange.aborted && self.out.has_large() {
             // It is over when it is sent: only then can be told how it went.
@@ -155,6 +149,17 @@ impl Connection {
         self.responder(worker, exchange).pause();
         self.phase = Phase::Response(response);
         Some(next)
+    }
+
+    /// Hands the body a waker. If it panics, that is the end of the response.
+    fn watch(&mut self, worker: &mut Worker, exchange: &mut Exchange, content: &mut Content) -> Option<Progress> {
+        let Content::Body(body) = content else { return None };
+        let alarm = self.alarm(worker);
+        let panic = catch_unwind(AssertUnwindSafe(|| alarm.watch(body))).err()?;
+        let mut responder = self.responder(worker, exchange);
+        let progress = responder.fail(&panicked(&*panic).into());
+        responder.close(content);
+        Some(progress)
     }
 
     /// A response may pause for hours, and thousands at the same time: until it goes on, buffers are for others. What was
@@ -213,9 +218,8 @@ impl Connection {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }
-        self.leave_body(worker);
+        self.phase = if self.leave_body(worker) { Phase::Head } else { Phase::Closing };
         self.pace = Pace::new(self.socket.clock.now());
-        self.phase = Phase::Head;
     }
 
     pub(super) fn responder<'a>(&'a mut self, worker: &'a mut Worker, exchange: &'a mut Exchange) -> Responder<'a> {

@@ -40,7 +40,8 @@ impl StartResponse for Responder<'_> {
         }
         let front = &mut self.out.front;
         front.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-        for (name, value) in headers {
+        // A `Content-Length` is never part of an interim response (H1-NOB-05).
+        for (name, value) in headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-length")) {
             front.extend_from_slice(name.as_bytes());
             front.extend_from_slice(b": ");
             front.extend_from_slice(&gateway_spec::latin1(trim_blanks(value)).unwrap_or_default());
@@ -92,6 +93,9 @@ impl Responder<'_> {
         let mut pace =
             self.exchange.written.map_or(Pace::new(now), |(pace, left)| pace.later(now.saturating_sub(left)));
         loop {
+            if self.socket.is_stopped() {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
             let (sent, all) = self.out.flush(&self.socket.stream)?;
             if sent > 0 {
                 pace.progress(self.socket.clock.now(), sent);

@@ -21,6 +21,8 @@ mod drips;
 mod full_house;
 #[path = "../../../server-threaded/tests/threads/hooks.rs"]
 mod hooks;
+#[path = "../../../server-threaded/tests/threads/kept.rs"]
+mod kept;
 #[path = "../../../server-threaded/tests/threads/panics.rs"]
 mod panics;
 #[path = "../../../server-threaded/tests/threads/shutdown.rs"]

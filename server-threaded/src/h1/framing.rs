@@ -66,8 +66,12 @@ impl Framer {
             }
             4 if is("host") => once(&mut self.host, index, "There are two Host fields."),
             6 if is("expect") => {
-                let continues = field.value.eq_ignore_ascii_case(b"100-continue") && self.expectation.is_none();
-                self.expectation = Some(if continues { Expectation::Continue } else { Expectation::Other });
+                // A list; empty elements are skipped (H1-SYN-02).
+                for expectation in list(field.value).filter(|expectation| !expectation.is_empty()) {
+                    let continues = expectation.eq_ignore_ascii_case(b"100-continue");
+                    let fits = continues && self.expectation != Some(Expectation::Other);
+                    self.expectation = Some(if fits { Expectation::Continue } else { Expectation::Other });
+                }
                 Ok(())
             }
             10 if is("connection") => {

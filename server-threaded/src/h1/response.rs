@@ -142,10 +142,10 @@ pub(crate) fn write_reject(out: &mut Vec<u8>, reject: Reject, own: &Own<'_>) -> 
     length
 }
 
-/// An interim response, such as 100 or 103.
+/// An interim response, which never has a `Content-Length` (H1-NOB-05).
 pub(crate) fn write_early_hints(out: &mut Vec<u8>, headers: &[(&str, &str)]) {
     out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
-    for (name, value) in headers {
+    for (name, value) in headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("content-length")) {
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(&gateway_spec::latin1(trim_blanks(value)).unwrap_or_default());

@@ -1,14 +1,14 @@
 //! Response bodies on a real socket: files, large ones, ones that wait, ones that fail.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::thread;
 use std::time::Instant;
 
-use gateway_spec::{Blocks, Body, Bytes, Error, StartResponse, Status, app_fn};
+use gateway_spec::{Blocks, Body, Bytes, Error, Errors, StartResponse, Status, app_fn};
 
 use crate::client::{Client, End, find};
 use crate::support::{GET, Gate, Notes, PATIENCE, Scratch, Site, config, ms, wait_until};
@@ -213,12 +213,17 @@ fn large_bodies_arrive_whole() {
 fn a_body_that_ends_with_the_connection() {
     let app = app_fn(|environ, start_response| {
         start_response.start(Status::OK, &[])?;
-        let end = if environ.raw_path() == "/fails" { Err("on purpose") } else { Ok("end") };
+        let end = match environ.raw_path() {
+            "/fails" => Err("on purpose".into()),
+            // Of another connection: nothing that the client did.
+            "/fails-elsewhere" => Err(Error::from(io::Error::from(io::ErrorKind::ConnectionReset))),
+            _ => Ok("end"),
+        };
         Ok::<_, Error>(Body::try_blocks([Ok("block "), end]))
     });
     let site = Site::new(config(), app);
     for _ in 0..20 {
-        for (path, expected) in [("/", End::Clean), ("/fails", End::Reset)] {
+        for (path, expected) in [("/", End::Clean), ("/fails", End::Reset), ("/fails-elsewhere", End::Reset)] {
             let mut client = site.connect();
             client.send(format!("GET {path} HTTP/1.0\r\n\r\n"));
             let (received, end) = client.read_to_the_end();
@@ -228,6 +233,62 @@ fn a_body_that_ends_with_the_connection() {
             }
         }
     }
+}
+
+/// What an application's own connections suffer is told like any other error, and is not the client's.
+#[test]
+fn an_error_of_another_connection_is_told() {
+    let told = Arc::new(Mutex::new(String::new()));
+    let mut config = config();
+    let notes = Notes::of(&mut config);
+    config.errors = Errors::new({
+        let told = Arc::clone(&told);
+        move |text: &str| told.lock().unwrap().push_str(text)
+    });
+    let app = app_fn(|environ, start_response| {
+        let error = io::Error::new(io::ErrorKind::BrokenPipe, "the database has gone");
+        if environ.raw_path() == "/early" {
+            return Err(error.into());
+        }
+        start_response.start(Status::OK, &[])?;
+        Ok::<_, Error>(Body::try_blocks([Ok("block"), Err(error)]))
+    });
+    let site = Site::new(config, app);
+    for (count, path) in [(1, "/early"), (2, "/late")] {
+        let mut client = site.connect();
+        client.send(get(path));
+        let _ = client.next();
+        notes.wait_for(count);
+        wait_until(|| told.lock().unwrap().matches("the database has gone").count() == count, || path.to_owned());
+    }
+    assert_eq!(notes.errors(), []);
+}
+
+/// A client cannot fill a log with bodies that are broken.
+#[test]
+fn a_broken_request_body_is_not_told() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let mut config = config();
+    config.errors = Errors::new({
+        let told = Arc::clone(&told);
+        move |_: &str| {
+            told.fetch_add(1, SeqCst);
+        }
+    });
+    let app = app_fn(|environ, start_response| {
+        let mut body = vec![];
+        environ.input().read_to_end(&mut body)?;
+        start_response.start(Status::OK, &[])?;
+        Ok::<_, Error>(body)
+    });
+    let site = Site::new(config, app);
+    for (body, code) in [("x\r\n", 400), ("5\r\nhelloX", 400), ("FFFFFFFFFFFFFFFF\r\n", 413)] {
+        let mut client = site.connect();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{body}"));
+        assert_eq!(client.reply().code, code);
+        client.must_end();
+    }
+    assert_eq!(told.load(SeqCst), 0);
 }
 
 /// A cut is the end of one answer; a whole one before it arrives whole, although the client goes on sending.

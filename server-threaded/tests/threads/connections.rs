@@ -138,7 +138,7 @@ fn early_hints_come_early() {
     let site = Site::new(config(), {
         let gate = gate.clone();
         app_fn(move |_, start_response| {
-            start_response.early_hints(&[("Link", "</style.css>; rel=preload")])?;
+            start_response.early_hints(&[("Content-Length", "4"), ("Link", "</style.css>; rel=preload")])?;
             gate.pass();
             start_response.start(Status::OK, &[])?;
             Ok::<_, Error>("page")
@@ -147,6 +147,7 @@ fn early_hints_come_early() {
     let mut client = site.connect();
     let hints = client.ask(GET); // while the application is at work
     assert_eq!((hints.code, hints.header("Link")), (103, Some("</style.css>; rel=preload")));
+    assert_eq!(hints.header("Content-Length"), None, "H1-NOB-05");
     gate.open(1);
     client.reply().is(200, "page");
     // HTTP/1.0 knows no interim responses.

@@ -256,6 +256,25 @@ fn a_client_that_never_reads_is_cut() {
     }
 }
 
+/// HTTP/1.0 without a length: what was cut because the client paused must not look whole to it when it goes on.
+#[test]
+fn a_client_that_pauses_sees_that_it_was_cut() {
+    let scratch = Scratch::new();
+    let mut config = impatient();
+    let notes = Notes::of(&mut config);
+    let site = Site::new(config, large(&scratch));
+    let ways = ["/blocks", "/reader", "/write"];
+    let mut clients = ways.map(|way| {
+        let mut client = site.connect();
+        client.send(format!("GET {way} HTTP/1.0\r\n\r\n"));
+        client
+    });
+    all_are_cut(&site, &notes, ways.len());
+    for (client, way) in clients.iter_mut().zip(ways) {
+        assert_eq!(client.read_to_the_end().1, End::Reset, "{way}");
+    }
+}
+
 /// A client that sends half a body does not read, either. Its answers are small, so that the server reads on for a while
 /// although it cannot send: how many they are until it does not is tried out first, which a Unix socket makes repeatable.
 #[test]

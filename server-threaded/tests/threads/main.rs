@@ -16,6 +16,7 @@ mod descriptors;
 mod drips;
 mod full_house;
 mod hooks;
+mod kept;
 mod panics;
 mod shutdown;
 mod support;

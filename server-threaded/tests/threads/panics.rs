@@ -1,10 +1,11 @@
 //! Applications that panic: the client sees a 500 or a cut, the server keeps its threads.
 
 use std::panic::{self, PanicHookInfo};
-use std::sync::Once;
+use std::sync::{Arc, Once};
+use std::task::Waker;
 use std::thread;
 
-use gateway_spec::{Body, Environ, Error, StartResponse, Status, app_fn};
+use gateway_spec::{Blocks, Body, Bytes, Environ, Error, Errors, StartResponse, Status, app_fn};
 
 use crate::client::{Client, End};
 use crate::support::{GET, Site, config};
@@ -193,6 +194,86 @@ fn panics_within_panics() {
         site.get().is(200, "fine");
         site.wait_for("the connection to end", |stats| stats.open == 0);
     }
+}
+
+/// A body that panics when it is asked for its length, or given a waker.
+struct PanicsAside(u8, u8);
+
+impl Blocks for PanicsAside {
+    fn next(&mut self, _: &mut dyn StartResponse) -> Option<Result<Bytes, Error>> {
+        self.1 += 1;
+        Some(Ok(if self.1 > self.0 { Bytes::new() } else { "block".into() }))
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        assert!(self.0 != 1, "in remaining");
+        None
+    }
+
+    fn set_waker(&mut self, _: &Waker) {
+        panic!("in set_waker");
+    }
+}
+
+/// GW-ERH-05: whatever of an application panics, the answer is a 500, or is cut.
+#[test]
+fn panics_aside() {
+    struct PanicsWithEnviron;
+    impl Drop for PanicsWithEnviron {
+        fn drop(&mut self) {
+            panic!("with the environ");
+        }
+    }
+    silence();
+    let site = Site::new(
+        config(),
+        app_fn(|environ, start_response| {
+            start_response.start(Status::OK, &[])?;
+            Ok::<Body, Error>(match environ.raw_path() {
+                "/extension" => {
+                    environ.extensions_mut().insert(Arc::new(PanicsWithEnviron));
+                    "fine".into()
+                }
+                "/waker" => Body::from_blocks(PanicsAside(0, 0)),
+                "/length" => Body::from_blocks(PanicsAside(1, 0)),
+                "/waker-later" => Body::from_blocks(PanicsAside(2, 0)),
+                _ => "fine".into(),
+            })
+        }),
+    );
+    let mut client = site.connect();
+    for path in ["/extension", "/waker", "/length"] {
+        assert_eq!(client.ask(request(path)).code, 500, "{path}");
+        client.ask(GET).is(200, "fine");
+    }
+    client.send(request("/waker-later"));
+    let broken = client.next().unwrap_err();
+    assert!(broken.received.ends_with(b"block\r\n"), "{broken:?}");
+    assert_ne!(broken.end, End::Never);
+    // No length tells where this one ends.
+    let mut client = site.connect();
+    client.send("GET /waker-later HTTP/1.0\r\n\r\n");
+    assert_eq!(client.read_to_the_end().1, End::Reset);
+    site.get().is(200, "fine");
+}
+
+/// GW-EWV-07: an errors stream that panics has not taken the text, and that is all.
+#[test]
+fn an_errors_stream_that_panics() {
+    silence();
+    let mut config = config();
+    config.errors = Errors::new(|_: &str| panic!("nobody is there to read this"));
+    let site = Site::new(config, panicking);
+    let mut client = site.connect();
+    for _ in 0..300 {
+        assert_eq!(client.ask(request("/call")).code, 500);
+    }
+    for _ in 0..100 {
+        let mut client = site.connect();
+        client.send(request("/second"));
+        client.next().unwrap_err();
+    }
+    site.get().is(200, "fine");
 }
 
 /// Threads without a connection wait for one, and a thread that has seen a panic is as good as any.

@@ -125,6 +125,26 @@ fn what_does_not_end_is_cut() {
     assert!(!received.ends_with(b"0\r\n\r\n"), "an answer that was cut looks whole");
 }
 
+/// HTTP/1.0 without a length: the end of the connection would be the end of the body.
+#[test]
+fn what_is_cut_does_not_look_whole_to_http_1_0() {
+    for at_once in [true, false] {
+        let mut config = config();
+        config.shutdown_timeout = ms(100);
+        let mut site = Site::new(config, endless());
+        let mut client = site.connect();
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        assert_ne!(client.read(&mut [0; 100]).unwrap(), 0);
+        if at_once {
+            site.handle.stop()
+        } else {
+            site.handle.shutdown()
+        }
+        site.join().unwrap();
+        assert_eq!(client.read_to_the_end().1, End::Reset, "{at_once}");
+    }
+}
+
 #[test]
 fn stop_does_not_wait() {
     let gate = Gate::default();
