@@ -17,6 +17,7 @@ mod drips;
 mod full_house;
 mod hooks;
 mod panics;
+mod settings;
 mod shutdown;
 mod support;
 
@@ -32,3 +33,8 @@ fn one_house(config: server::Config) -> server::Config {
 
 /// A setting that this server alone has, and a value that makes no sense.
 const OWN_SETTING: (&str, fn(&mut server::Config)) = ("stack_size", |config| config.stack_size = 1000);
+
+/// The numbers and times that this server alone has.
+const OWN_ENDS: &[settings::Ends] = settings::ends! {
+    stack_size: Refused, Refused;
+};
