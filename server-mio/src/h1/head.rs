@@ -365,11 +365,6 @@ impl Scan {
         }
     }
 
-    /// Whether empty lines were skipped.
-    pub(crate) const fn has_blanks(&self) -> bool {
-        self.blanks > 0
-    }
-
     /// Whether the parser was never run on this head, so that it should be now.
     pub(crate) const fn is_fresh(&self) -> bool {
         self.seen == 0
