@@ -9,73 +9,21 @@
 //! ```
 
 use std::hint::black_box;
-use std::io::{self, Write};
 use std::time::Instant;
 
 use framework_mini::middleware::{AccessLog, ConditionalGet, RequestIds, SecurityHeaders};
-use framework_mini::{App, Fields, Path, Redirect, State};
-use gateway_spec::{
-    Application, Bytes, Environ, Error, Field, Input, Peer, Request, ServerInfo, StartResponse, Status,
-};
+use gateway_spec::Application;
 
 #[cfg(all(feature = "sessions", feature = "sqlite", feature = "templates"))]
 #[path = "../tests/guest_book/app.rs"]
 #[allow(unreachable_pub, reason = "it is public where it is shown")]
 mod guest_book;
 
-/// A server that takes everything and keeps nothing.
-struct Sink;
+#[path = "../tests/requests/mod.rs"]
+#[allow(unreachable_pub, reason = "it is public where it is shared")]
+mod requests;
 
-impl StartResponse for Sink {
-    fn start_response(
-        &mut self,
-        status: Status,
-        headers: &[(&str, &str)],
-        _: Option<Error>,
-    ) -> Result<&mut dyn Write, Error> {
-        assert!(status.code() < 400 && !black_box(headers).is_empty(), "{status}");
-        Ok(self)
-    }
-
-    fn writer(&mut self) -> &mut dyn Write {
-        self
-    }
-}
-
-impl Write for Sink {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        Ok(buffer.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// One request, as a server would give it.
-fn ask(server: &ServerInfo, peer: &Peer, application: &dyn Application, scenario: &Scenario) {
-    let headers = [
-        Field { name: "Host", value: b"localhost:8000" },
-        Field { name: "User-Agent", value: b"bench/1.0" },
-        Field { name: "Accept", value: b"*/*" },
-        Field { name: "Content-Type", value: b"application/x-www-form-urlencoded" },
-    ];
-    let mut request = Request::new(server, peer);
-    (request.method, request.target, request.path) = (scenario.method, scenario.path, scenario.path);
-    request.headers = &headers;
-    let input = match scenario.body {
-        "" => Input::empty(),
-        body => {
-            request.content_length = Some(body.len() as u64);
-            Input::from(Bytes::from_static(body.as_bytes()))
-        }
-    };
-    let mut environ = Environ::new(&request, input);
-    let mut body = application.call(&mut environ, &mut Sink).expect("an answer");
-    while let Some(block) = body.next(&mut Sink) {
-        black_box(block.expect("a block"));
-    }
-}
+use requests::{Ends, site};
 
 struct Scenario {
     name: &'static str,
@@ -85,31 +33,11 @@ struct Scenario {
     application: fn() -> Box<dyn Application>,
 }
 
-#[cfg(feature = "json")]
-#[derive(serde::Serialize)]
-struct Message {
-    id: u64,
-    message: &'static str,
-}
-
-#[cfg(feature = "json")]
-fn json(Path(id): Path<u64>) -> framework_mini::Json<Message> {
-    framework_mini::Json(Message { id, message: "Hello, World!" })
-}
-
-fn site() -> framework_mini::Site<u64> {
-    let app = App::new(1u64)
-        .get("/", || "Hello, World!")
-        .get("/users/{id}/items/{item}", |Path(id): Path<u64>, Path(item): Path<String>, State(n): State<u64>| {
-            format!("{id} {item} {n}")
-        })
-        .post("/notes", |fields: Fields| {
-            black_box(fields.get("text"));
-            Redirect::to("/")
-        });
-    #[cfg(feature = "json")]
-    let app = app.get("/json/{id}", json);
-    app.build().expect("right routes")
+impl Scenario {
+    fn ask(&self, ends: &Ends, application: &dyn Application) {
+        let code = ends.ask(application, self.method, self.path, self.body);
+        assert!(code < 400, "{}: {code}", self.name);
+    }
 }
 
 fn plain() -> Box<dyn Application> {
@@ -147,15 +75,14 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 fn main() {
-    let server = ServerInfo::new("localhost", "8000", "bench/1");
-    let peer = Peer::tcp(([127, 0, 0, 1], 40_000).into());
+    let ends = Ends::new();
     // `cargo bench` adds `--bench`.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     if let [name, times] = &args[..] {
         let scenario = SCENARIOS.iter().find(|scenario| scenario.name == *name).expect("a scenario");
         let application = (scenario.application)();
         for _ in 0..times.parse().expect("a number") {
-            ask(&server, &peer, &*application, scenario);
+            scenario.ask(&ends, &*application);
         }
         return;
     }
@@ -164,7 +91,7 @@ fn main() {
         let round = |_| {
             let began = Instant::now();
             for _ in 0..2000 {
-                ask(&server, &peer, &*application, scenario);
+                scenario.ask(&ends, &*application);
             }
             began.elapsed() / 2000
         };

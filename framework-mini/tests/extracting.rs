@@ -95,6 +95,8 @@ fn site() -> Site<&'static str> {
         .get("/user", |User(name): User| name)
         .get("/maybe", |user: Result<User, Error>| user.map_or_else(|_| "nobody".to_owned(), |User(name)| name))
         .get("/item/{id}/{n}", |Item(id): Item, Path(n): Path<i8>| format!("{id} {n}"))
+        .get("/float/{x}", |Path(x): Path<f64>| x.to_string())
+        .get("/text/{x}", |Path(x): Path<String>| x)
         .post("/six/{a}/{b}", six)
         .get("/headers", |headers: Headers| format!("{:?} {}", headers.get("X-ONE"), headers.all("x-one").count()))
         .get("/named/{x}/{*y}", || "")
@@ -184,6 +186,14 @@ fn guards_and_the_rest() {
         (get("/maybe"), 200, "nobody"),
         (get("/item/7/-3"), 200, "7 -3"),
         (get("/item/x/1"), 404, "nothing here"),
+        // What has an address has no other: the standard library would read these numbers.
+        (get("/item/7/+3"), 404, "nothing here"),
+        (get("/item/7/%2B3"), 404, "nothing here"),
+        (get("/item/7/+0"), 404, "nothing here"),
+        (get("/float/1.5"), 200, "1.5"),
+        (get("/float/+1.5"), 404, "nothing here"),
+        // In a text it is a character like any other.
+        (get("/text/+3"), 200, "+3"),
         (get("/headers").header("x-one", "1").header("X-One", "2"), 200, "Some(\"1\") 2"),
         (TestRequest::post("/six/1/b?q=s", "a/b", "body").header("Cookie", "c=d"), 200, "1 b s Some(\"d\") state body"),
     ] {

@@ -58,7 +58,8 @@ impl Clock {
 
 /// A duration in whole milliseconds, rounded up, so that a deadline is never early.
 pub(crate) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX / 2)
+    // Half of the range is left, so that it can be added to any time.
+    u64::try_from(duration.as_nanos().div_ceil(1_000_000)).map_or(u64::MAX / 2, |millis| millis.min(u64::MAX / 2))
 }
 
 /// How a peer keeps up: a deadline that moves with its progress.
@@ -137,6 +138,9 @@ mod tests {
         assert_eq!(millis(Duration::from_nanos(1)), 1);
         assert_eq!(millis(Duration::from_millis(5)), 5);
         assert_eq!(millis(Duration::ZERO), 0);
+        for forever in [Duration::MAX, Duration::from_millis(u64::MAX)] {
+            assert_eq!(millis(forever), u64::MAX / 2);
+        }
     }
 
     #[test]

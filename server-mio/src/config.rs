@@ -11,6 +11,9 @@ use crate::h1::head::Limits;
 use crate::hooks::{OnError, OnResponse, VerifyPeer};
 use crate::transport::Listener;
 
+/// Each loop has threads, a poll and a listener of its own: what is more was meant as something else.
+const MOST_LOOPS: usize = 1024;
+
 /// How a server listens, what it allows and how long it waits; made by [`Server::builder`].
 ///
 /// Every buffer that a peer can make grow and every phase that a peer can draw out has a limit here, and all are on by
@@ -188,6 +191,9 @@ impl Config {
         if self.threads == 0 {
             return refuse("threads is 0: nobody would serve");
         }
+        if self.threads > MOST_LOOPS {
+            return refuse("threads is more than 1,024, and each is an event loop");
+        }
         if self.max_connections == 0 {
             return refuse("max_connections is 0: nobody could connect");
         }
@@ -196,6 +202,9 @@ impl Config {
         }
         if self.max_request_line < 16 {
             return refuse("max_request_line is too small for any request");
+        }
+        if self.max_requests_per_connection == Some(0) {
+            return refuse("max_requests_per_connection is 0: nobody could ask for anything");
         }
         if self.max_headers == 0 {
             return refuse("max_headers is 0: not even Host would be allowed");
@@ -208,6 +217,9 @@ impl Config {
             if time.is_zero() {
                 return refuse(&format!("{name} is 0: nobody is that fast"));
             }
+        }
+        if self.rate_grace.is_zero() && self.min_body_rate > 0 {
+            return refuse("rate_grace is 0: before the first byte, nobody has any rate");
         }
         if let Some(header) = &self.server_header
             && let Err(misuse) = gateway_spec::check_header("Server", header)

@@ -72,7 +72,8 @@ impl Handoff {
             detached: AtomicIsize::new(0),
             threads: Mutex::default(),
             wake: Condvar::new(),
-            cap: cap.max(2),
+            // Below what a count of threads can hold.
+            cap: cap.clamp(2, i32::MAX as usize),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use gateway_spec::{Field, Peer};
 
 use crate::Exchange;
-use crate::h1::head::{Limits, parse};
+use crate::h1::head::{Limits, parse, places};
 
 /// When a request was whole; the rest is read from its head again, which stays in the buffer until the response is over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -43,8 +43,8 @@ impl Record {
             referer: None,
             user_agent: None,
         };
-        let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
-        let mut fields = vec![Field::EMPTY; limits.fields];
+        let mut scratch = vec![httparse::EMPTY_HEADER; places(head, &limits)];
+        let mut fields = vec![Field::EMPTY; places(head, &limits)];
         if let Ok(Some(head)) = parse(head, &mut fields, &mut scratch, &limits) {
             (exchange.method, exchange.target, exchange.version) = (head.method, head.target, head.version.as_str());
             let field = |name: &str| head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value);

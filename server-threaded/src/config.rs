@@ -13,6 +13,9 @@ use crate::transport::Listener;
 /// A thread that outgrows its stack takes the process with it.
 const SMALLEST_STACK: usize = 64 * 1024;
 
+/// What is more was meant as something else; near the end of the range, making a thread would panic.
+const LARGEST_STACK: usize = 1 << 30;
+
 /// How a server listens, what it allows and how long it waits; made by [`Server::builder`].
 ///
 /// Every buffer that a peer can make grow and every phase that a peer can draw out has a limit here, and all are on by
@@ -176,6 +179,9 @@ impl Config {
         if self.max_request_line < 16 {
             return refuse("max_request_line is too small for any request");
         }
+        if self.max_requests_per_connection == Some(0) {
+            return refuse("max_requests_per_connection is 0: nobody could ask for anything");
+        }
         if self.max_headers == 0 {
             return refuse("max_headers is 0: not even Host would be allowed");
         }
@@ -188,8 +194,14 @@ impl Config {
                 return refuse(&format!("{name} is 0: nobody is that fast"));
             }
         }
+        if self.rate_grace.is_zero() && self.min_body_rate > 0 {
+            return refuse("rate_grace is 0: before the first byte, nobody has any rate");
+        }
         if self.stack_size < SMALLEST_STACK {
             return refuse("stack_size is smaller than 64 KiB, which the server itself may need");
+        }
+        if self.stack_size > LARGEST_STACK {
+            return refuse("stack_size is larger than 1 GiB, and each connection has one");
         }
         if let Some(header) = &self.server_header
             && let Err(misuse) = gateway_spec::check_header("Server", header)

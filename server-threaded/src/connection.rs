@@ -198,14 +198,14 @@ impl Link<'_> {
         let config = &self.wire.config;
         loop {
             let now = self.wire.clock.now();
-            let begun = self.buffers.start < self.buffers.end;
+            let begun = !head::is_blank(&self.buffers.input[self.buffers.start..self.buffers.end]);
             let (wait, limit) = match (begun, self.served) {
-                (false, 0) => (Wait::First, config.head_timeout),
-                (false, _) => (Wait::Request, config.keep_alive_timeout),
-                // The head as a whole has to be there in time, not each line of it.
-                (true, _) => {
+                (false, 1..) => (Wait::Request, config.keep_alive_timeout),
+                // The head as a whole has to be there in time, not each line of it; nor empty lines before the first.
+                _ => {
                     let until = *self.head_until.get_or_insert(now + milliseconds(config.head_timeout));
-                    (Wait::More, Duration::from_millis(until.saturating_sub(now)))
+                    let wait = if begun { Wait::More } else { Wait::First };
+                    (wait, Duration::from_millis(until.saturating_sub(now)))
                 }
             };
             let result = match limit {
@@ -230,7 +230,7 @@ impl Link<'_> {
                     }
                     return Ok(false);
                 }
-                // Between requests a client may go as it likes.
+                // Between requests, and before the first, a client may go as it likes.
                 Err(_) if !begun => return Ok(false),
                 Err(error) => return Err(error),
             }

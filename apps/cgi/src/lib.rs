@@ -204,7 +204,9 @@ impl Cgi {
         let variables = variables::of(environ, &self.config, script, body.as_ref().map(|(_, length)| *length))?;
         let place = self.places.take().ok_or_else(busy)?;
         let stdin = body.map(|(file, _)| file);
-        let mut run = Run::start(&self.config, script, variables, stdin, place, log.clone())
+        // Nobody waits for the answer after that.
+        let end = environ.deadline();
+        let mut run = Run::start(&self.config, script, variables, stdin, end, place, log.clone())
             .map_err(|error| Error::internal(format!("{}: {error}", script.file.display())))?;
 
         let (head, rest) = run.read_head(|| environ.client_gone())?;

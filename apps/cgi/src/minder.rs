@@ -101,10 +101,12 @@ impl Minder {
         stderr: OwnedFd,
         leash: UnixStream,
         shared: Arc<Shared>,
+        end: Option<Instant>,
         place: Place,
         log: Log,
     ) -> Self {
-        let (timeout, latest) = (config.timeout, Instant::now() + config.lifetime);
+        let latest = Instant::now() + config.lifetime;
+        let (timeout, latest) = (config.timeout, end.map_or(latest, |end| end.min(latest)));
         let lines = Lines::new(log.clone());
         Self { child, stdout, stderr: Some(stderr), leash, shared, lines, log, timeout, latest, _place: place }
     }

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::task::Waker;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framework_mini::{Error, Status};
 use gateway_spec::Bytes;
@@ -52,7 +52,7 @@ pub(crate) enum Output {
 }
 
 impl Run {
-    /// Starts a script.
+    /// Starts a script, which lives until `end` at most.
     ///
     /// # Errors
     /// If it cannot be started: its interpreter does not exist, it is no program, the system has no process left.
@@ -61,6 +61,7 @@ impl Run {
         script: &Script,
         variables: BTreeMap<OsString, OsString>,
         stdin: Option<File>,
+        end: Option<Instant>,
         place: Place,
         log: Log,
     ) -> io::Result<Self> {
@@ -86,7 +87,8 @@ impl Run {
 
         let (stdout, stderr) = (Arc::new(OwnedFd::from(stdout)), OwnedFd::from(stderr));
         let shared = Arc::new(Shared::new());
-        let of_child = Minder::new(config, child, Arc::clone(&stdout), stderr, held, Arc::clone(&shared), place, log);
+        let of_child =
+            Minder::new(config, child, Arc::clone(&stdout), stderr, held, Arc::clone(&shared), end, place, log);
         let _ = hand_over.send(of_child); // it waits for nothing else
         Ok(Self { stdout, shared, leash, minder: Some(minder), ending: Ending::Abort })
     }

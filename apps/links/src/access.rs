@@ -8,22 +8,34 @@ use gateway_spec::Errors;
 use crate::Site;
 use crate::password::Refused;
 
-/// Under these names the session knows who has logged in, and with which version of the password.
+/// Under these names the cookie has who has logged in, and the number of that session in the database.
 const LOGIN: &str = "login";
-const VERSION: &str = "version";
+const NUMBER: &str = "number";
 
-/// Remembers a login, and nothing of before.
-pub(crate) fn log_in(session: &Session, name: &str, version: i64) -> Result<(), Error> {
-    session.clear();
+/// Begins a session, and ends that of before; `false` if the password has another version by now.
+pub(crate) fn log_in(session: &Session, site: &Site, name: &str, version: i64) -> Result<bool, Error> {
+    log_out(session, site)?;
+    let Some(number) = site.store.begin_session(name, version)? else { return Ok(false) };
     session.set(LOGIN, name)?;
-    Ok(session.set(VERSION, version)?)
+    session.set(NUMBER, number)?;
+    Ok(true)
 }
 
-/// The login of a session, if its password has not been changed since.
+/// Ends a session, also for whoever has copied its cookie.
+pub(crate) fn log_out(session: &Session, site: &Site) -> Result<(), Error> {
+    if let Some(number) = session.get(NUMBER) {
+        site.store.end_session(number)?;
+    }
+    session.clear();
+    Ok(())
+}
+
+/// The login of a session that has not ended.
 pub(crate) fn of_session(session: &Session, site: &Site) -> Result<Option<String>, Error> {
-    let Some(name) = session.get::<String>(LOGIN) else { return Ok(None) };
-    let login = site.store.login(&name)?;
-    Ok(login.filter(|login| session.get(VERSION) == Some(login.version)).map(|_| name))
+    match session.get(NUMBER) {
+        Some(number) => site.store.session(number),
+        None => Ok(None),
+    }
 }
 
 /// Somebody who has logged in; everybody else is sent to the login page, and from there back.

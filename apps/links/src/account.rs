@@ -4,7 +4,7 @@ use framework_mini::{Error, FieldErrors, Fields, IntoResponse, Page, Redirect, R
 use serde_json::json;
 
 use crate::Site;
-use crate::access::{Asked, Member, log_in, of_session};
+use crate::access::{self, Asked, Member, log_in, of_session};
 use crate::password::check_new;
 
 /// The form to log in; those who are logged in go on.
@@ -30,12 +30,9 @@ pub(crate) fn submit(
     let field = |name| fields.get(name).unwrap_or_default();
     let (name, next) = (field("name").trim(), field("next"));
     match site.authenticate(&asked.client, name, field("password"))? {
-        Ok(Some(version)) => {
-            log_in(&session, name, version)?;
-            // A path of this application, whatever the field says.
-            Ok(Redirect::to(next).into_response())
-        }
-        Ok(None) => {
+        // A path of this application, whatever the field says.
+        Ok(Some(version)) if log_in(&session, &site, name, version)? => Ok(Redirect::to(next).into_response()),
+        Ok(_) => {
             let again = form(name, next, "Name or password is wrong.");
             Ok((Status::UNPROCESSABLE_CONTENT, again).into_response())
         }
@@ -48,8 +45,8 @@ pub(crate) fn submit(
 }
 
 /// Logs out.
-pub(crate) fn log_out(session: Session) -> Result<Redirect, Error> {
-    session.clear();
+pub(crate) fn log_out(State(site): State<Site>, session: Session) -> Result<Redirect, Error> {
+    access::log_out(&session, &site)?;
     session.flash("You are logged out.")?;
     Ok(Redirect::route("login", &[]))
 }
@@ -90,7 +87,8 @@ pub(crate) fn change_password(
         return Ok((status, account(&member, &asked, &errors)).into_response());
     }
     let version = site.store.set_password(&member, &site.gate.hash(new)?)?;
-    log_in(&session, &member, version)?;
+    // If it was changed once more in this moment, everybody has to log in, and this browser too.
+    log_in(&session, &site, &member, version)?;
     session.flash("Your password is changed. Other browsers have to log in again.")?;
     Ok(Redirect::route("account", &[]).into_response())
 }

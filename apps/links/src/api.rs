@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::Site;
 use crate::access::{ApiMember, Asked};
-use crate::link::{Link, Proposal, in_one_line};
+use crate::link::{Amendment, Link, Proposal, in_one_line};
 use crate::store::{Change, Order};
 
 /// Links in an answer, unless it is asked for another number up to the most.
@@ -84,11 +84,39 @@ pub(crate) fn create(
         Err(errors) => return Ok(problem(&Status::UNPROCESSABLE_CONTENT, &in_one_line(&errors), Some(&errors))),
     };
     if site.store.create(&draft, &member)? != Change::Done {
-        return Err(Error::conflict(format!("There is a link {} already.", draft.slug)));
+        return Err(taken(&draft.slug));
     }
     let link = site.store.find(&draft.slug)?.ok_or_else(Error::not_found)?;
     let location = asked.urls.url_for("api-link", &[("slug", &draft.slug)])?;
     Ok(Response::created(location.to_string(), Json(Shown::new(link, &asked))))
+}
+
+fn taken(slug: &str) -> Error {
+    Error::conflict(format!("There is a link {slug} already."))
+}
+
+/// Changes what is named of a link: `{"target": …, "slug": …, "title": …}`.
+pub(crate) fn update(
+    State(site): State<Site>,
+    ApiMember(member): ApiMember,
+    Path(old): Path<String>,
+    Json(amendment): Json<Amendment>,
+    asked: Asked,
+) -> Result<Response, Error> {
+    let link = site.store.find(&old)?.ok_or_else(Error::not_found)?;
+    let draft = match amendment.of(&link).check() {
+        Ok(draft) => draft,
+        Err(errors) => return Ok(problem(&Status::UNPROCESSABLE_CONTENT, &in_one_line(&errors), Some(&errors))),
+    };
+    match site.store.update(&old, link.revision, &draft, &member)? {
+        Change::Done => {
+            let link = site.store.find(&draft.slug)?.ok_or_else(Error::not_found)?;
+            Ok(Json(Shown::new(link, &asked)).into_response())
+        }
+        Change::Taken => Err(taken(&draft.slug)),
+        Change::Stale => Err(Error::conflict("Somebody else has changed this link in this moment. Please try again.")),
+        Change::Gone => Err(Error::not_found()),
+    }
 }
 
 /// One link.

@@ -140,6 +140,7 @@ fn build(site: Site, key: SessionKey) -> Result<Box<dyn Application>, Error> {
         .post("/api/links", api::create)
         .get("/api/links/{slug}", api::show)
         .name("api-link")
+        .patch("/api/links/{slug}", api::update)
         .delete("/api/links/{slug}", api::delete)
         .get("/static/style.css", || Asset::new("style.css", include_bytes!("../static/style.css")))
         .get("/static/icon.svg", || Asset::new("icon.svg", include_bytes!("../static/icon.svg")))

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use framework_mini::{FieldErrors, Fields};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Names are short by purpose: they are said aloud and typed.
 pub(crate) const MAX_SLUG: usize = 64;
@@ -57,6 +57,35 @@ pub(crate) struct Proposal {
     pub(crate) target: String,
     #[serde(default)]
     pub(crate) title: String,
+}
+
+/// What somebody has sent to change a link: what is left out stays.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Amendment {
+    #[serde(default, deserialize_with = "given")]
+    slug: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    target: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    title: Option<String>,
+}
+
+/// A text; `null` is none.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
+}
+
+impl Amendment {
+    /// What the link is to be then. An empty name is the old one; a random one would be a surprise.
+    pub(crate) fn of(self, link: &Link) -> Proposal {
+        let old = Proposal::of_link(link);
+        Proposal {
+            slug: self.slug.filter(|slug| !slug.trim().is_empty()).unwrap_or(old.slug),
+            target: self.target.unwrap_or(old.target),
+            title: self.title.unwrap_or(old.title),
+        }
+    }
 }
 
 impl Proposal {

@@ -9,7 +9,8 @@ use crate::link::{Draft, Link};
 use crate::visits::Counts;
 
 /// How the tables came to be. A step that was published never changes.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE link (
         id INTEGER PRIMARY KEY,
         slug TEXT NOT NULL UNIQUE COLLATE NOCASE,
@@ -31,7 +32,21 @@ const STEPS: &[&str] = &["
         version INTEGER NOT NULL DEFAULT 1
     );
     CREATE TABLE setting (name TEXT PRIMARY KEY, value BLOB NOT NULL);
-"];
+",
+    "
+    -- Who is logged in, in which browser. A number is never given twice: a cookie that is signed outlives its session.
+    CREATE TABLE session (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        login TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        begun_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))
+    );
+",
+];
+
+/// A session that has not ended: neither too old nor of a login that is gone or has another password by now.
+const LIVES: &str = "session.begun_at > strftime('%Y-%m-%dT%H:%M:%SZ', 'now', '-14 days')
+    AND EXISTS (SELECT 1 FROM login WHERE login.name = session.login AND login.version = session.version)";
 
 const COLUMNS: &str =
     "id, slug, target, title, visits, created_at, created_by, changed_at, changed_by, visited_at, revision";
@@ -185,9 +200,31 @@ impl Store {
         Ok(self.db.one("SELECT 1 FROM login LIMIT 1", [], |_| Ok(()))?.is_some())
     }
 
-    /// Sets the password of a login, which is made if there is none, and says its new version.
+    /// Begins a session of a login, unless its password has another version by now; its number.
+    pub(crate) fn begin_session(&self, name: &str, version: i64) -> Result<Option<i64>, Error> {
+        self.db.write(|db| {
+            db.execute(&format!("DELETE FROM session WHERE NOT ({LIVES})"), [])?;
+            let sql = "INSERT INTO session (login, version)
+                       SELECT name, version FROM login WHERE name = ? AND version = ? RETURNING id";
+            Ok(db.query_row(sql, (name, version), |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// The login of a session that has not ended.
+    pub(crate) fn session(&self, id: i64) -> Result<Option<String>, Error> {
+        self.db.one(&format!("SELECT login FROM session WHERE id = ? AND {LIVES}"), [id], |row| row.get(0))
+    }
+
+    /// Ends a session, if it has not ended.
+    pub(crate) fn end_session(&self, id: i64) -> Result<(), Error> {
+        self.db.write(|db| Ok(db.execute("DELETE FROM session WHERE id = ?", [id]).map(drop)?))
+    }
+
+    /// Sets the password of a login, which is made if there is none, and says its new version. All its sessions end.
     pub(crate) fn set_password(&self, name: &str, hash: &str) -> Result<i64, Error> {
         self.db.write(|db| {
+            // A login that was deleted and is made anew has the versions of the old one again.
+            db.execute("DELETE FROM session WHERE login = ?", [name])?;
             let sql = "INSERT INTO login (name, hash) VALUES (?, ?)
                        ON CONFLICT (name) DO UPDATE SET hash = excluded.hash, version = version + 1
                        RETURNING version";
@@ -285,6 +322,45 @@ mod tests {
         assert_eq!((login.hash.as_str(), login.version), ("y", 2));
         let key = store.session_key().unwrap();
         assert_eq!((key.len(), &key), (32, &store.session_key().unwrap()));
+    }
+
+    #[test]
+    fn sessions_end() {
+        let store = Store::open(None).unwrap();
+        let version = store.set_password("ada", "x").unwrap();
+        let begin = |version| store.begin_session("ada", version).unwrap();
+        let (one, two) = (begin(version).unwrap(), begin(version).unwrap());
+        assert_eq!((begin(version + 1), store.begin_session("bob", version).unwrap()), (None, None));
+        let lives = |id| store.session(id).unwrap().as_deref() == Some("ada");
+        assert!(lives(one) && lives(two));
+        store.end_session(two).unwrap();
+        store.end_session(two).unwrap();
+        assert!(lives(one) && !lives(two));
+        // No number comes again.
+        let three = begin(version).unwrap();
+        assert!(three > two && lives(three) && !lives(two));
+        // Fourteen days after it has begun.
+        let age = |id: i64, days: i64| {
+            let sql = "UPDATE session SET begun_at = strftime('%Y-%m-%dT%H:%M:%SZ', 'now', ? || ' days') WHERE id = ?";
+            store.db.write(|db| Ok(db.execute(sql, (-days, id))?)).unwrap();
+        };
+        age(one, 13);
+        assert!(lives(one));
+        age(one, 14);
+        assert!(!lives(one) && lives(three));
+        // With a new password, also one of a login that was deleted meanwhile.
+        assert_eq!(store.set_password("ada", "y").unwrap(), version + 1);
+        assert!(!lives(three));
+        let four = begin(version + 1).unwrap();
+        store.db.write(|db| Ok(db.execute("DELETE FROM login", [])?)).unwrap();
+        assert!(!lives(four));
+        for hash in ["x", "y"] {
+            store.set_password("ada", hash).unwrap();
+            assert!(!lives(four));
+        }
+        begin(version + 1).unwrap();
+        let count = store.db.one("SELECT count(*) FROM session", [], |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(count, Some(1), "those that have ended are not kept");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use process::{Runner, SocketPath, listed, run};
+use process::{Runner, SocketPath, listed, run, run_unread};
 use rustix::process::Signal;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
@@ -33,6 +33,15 @@ fn it_tells_what_there_is_and_how() {
         let output = run(args);
         assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0), "{args:?}");
         assert!(String::from_utf8_lossy(&output.stdout).contains(words), "{args:?}");
+    }
+}
+
+/// `apps --list | head -1`: whoever has read enough closes the pipe.
+#[test]
+fn nobody_has_to_read_it_all() {
+    for args in [&["--help"][..], &["--list"], &["--version"], &["links", "--help"]] {
+        let output = run_unread(args);
+        assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""), "{args:?}");
     }
 }
 

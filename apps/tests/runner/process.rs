@@ -24,6 +24,14 @@ pub(crate) fn run(args: &[&str]) -> Output {
     command(args).output().expect("the program runs")
 }
 
+/// Runs the program to its end, while nobody reads its standard output.
+#[allow(dead_code, reason = "the tests of memory need no such thing")]
+pub(crate) fn run_unread(args: &[&str]) -> Output {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    command(args).stdout(writer).output().expect("the program runs")
+}
+
 /// The names in a part of `--list`.
 pub(crate) fn listed(part: &str) -> Vec<String> {
     let list = String::from_utf8(run(&["--list"]).stdout).expect("UTF-8");

@@ -6,9 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use conformance::fixtures::PATIENCE;
+use conformance::inprocess::Client;
 use framework_mini::middleware::BasicAuth;
 
 use super::support::{Answer, Ask, AskBody, Framing, Server};
@@ -389,6 +390,25 @@ pub(crate) fn redirects(server: &dyn Server) {
         assert_eq!(app.get("/cgi-bin/redirect.sh?loop").status, 502);
         app.site.must_log("more than 10 local redirects");
     });
+}
+
+/// What a server says of the time for an application holds for scripts too, whether they have begun to answer or not.
+/// GW-DEF-12, CGI-RUN-06.
+#[test]
+fn no_script_outlives_the_deadline_of_its_request() {
+    let mut config = ::cgi::Config::new(SCRIPTS);
+    config.timeout = PATIENCE;
+    let client = Client::new(::cgi::app(config).unwrap());
+    for (script, codes) in [("silent.sh", &[504][..]), ("stalls.sh", &[200, 504])] {
+        let deadline = Instant::now() + Duration::from_millis(500);
+        let response = client.get(&format!("/cgi-bin/{script}")).deadline(deadline).send();
+        assert!(codes.contains(&response.status), "{script}: {}", response.status);
+        assert!(response.log.contains(&format!("{script}: it has lived too long; it is ended")), "{}", response.log);
+        if response.status == 200 {
+            assert!(response.cut.is_some(), "{response:?}");
+            assert!(all_gone(response.text().trim_end_matches(" stalling\n")), "the whole group is ended");
+        }
+    }
 }
 
 /// Time, space and number. CGI-RUN-06, CGI-BODY-05, H1-CODE-23.

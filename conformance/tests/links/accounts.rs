@@ -32,8 +32,19 @@ pub(crate) fn logging_in_and_out(server: &dyn Server) {
             let target = other.target_of(&answer);
             assert!(!target.starts_with("//") && !target.starts_with("/\\"), "{next}: {target}");
         }
+        let copied = other.cookie();
         assert_eq!(other.target_of(&other.post("/logout", &[])), "/login");
         assert!(other.page("/login").contains("You are logged out."));
+        // Whoever has copied the cookie is logged out, too; so is the one of a login that was followed by another.
+        let thief = other.other();
+        thief.set_cookie(copied);
+        assert_eq!((thief.get("/").status, thief.get("/api/links").status), (303, 401));
+        thief.log_in(PASSWORD);
+        let copied = thief.cookie();
+        thief.log_in(PASSWORD);
+        other.set_cookie(copied);
+        assert_eq!((thief.get("/").status, other.get("/").status), (200, 303));
+        other.set_cookie(None);
         assert_eq!(other.get("/").status, 303);
         assert_eq!(browser.get("/").status, 200, "others stay");
         assert_eq!(browser.get("/logout").status, 404);

@@ -58,6 +58,25 @@ pub(crate) fn json(server: &dyn Server) {
             Some(1)
         );
 
+        // What is named changes, and nothing else.
+        let patch = |target: &str, body: Value| call(browser, "PATCH", target, Some(body));
+        let (changed, link) = patch("/api/links/Docs", json!({"title": " Our  docs "}));
+        assert_eq!(
+            (changed.status, &link["title"], &link["target"]),
+            (200, &json!("Our docs"), &json!("https://a.example/"))
+        );
+        assert_eq!((&link["changed_by"], &link["slug"], &link["visits"]), (&json!("team"), &json!("docs"), &json!(0)));
+        let (_, same) = call(browser, "GET", "/api/links/docs", None);
+        assert_eq!(same, link);
+        let (_, moved) = patch("/api/links/docs", json!({"slug": "Papers", "target": "https://c.example/"}));
+        assert_eq!(moved["url"], format!("http://localhost{}/papers", browser.mount));
+        assert_eq!((&moved["title"], &moved["target"]), (&json!("Our docs"), &json!("https://c.example/")));
+        assert_eq!(patch("/api/links/docs", json!({"title": ""})).0.status, 404);
+        let (_, back) = patch("/api/links/papers", json!({"slug": "docs", "title": ""}));
+        assert_eq!((&back["slug"], &back["title"]), (&json!("docs"), &json!("")));
+        let (_, named) = patch("/api/links/docs", json!({"slug": " "}));
+        assert_eq!(named["slug"], "docs");
+
         assert_eq!(call(browser, "DELETE", "/api/links/docs", None).0.status, 204);
         assert_eq!(call(browser, "DELETE", "/api/links/docs", None).0.status, 404);
         // A browser's session does as well.
@@ -69,6 +88,8 @@ pub(crate) fn json(server: &dyn Server) {
 pub(crate) fn json_errors(server: &dyn Server) {
     at_every_mount(server, |browser| {
         browser.create("wiki", "https://example.com/", "");
+        browser.create("docs", "https://example.com/", "");
+        let patch = |body: Value| call(browser, "PATCH", "/api/links/docs", Some(body)).0;
         let post = |body: &str, content_type: &str| {
             let ask = Ask::post("/api/links", body).header("Content-Type", content_type);
             browser.other().ask(ask.header("Authorization", &basic("team", PASSWORD)))
@@ -94,6 +115,15 @@ pub(crate) fn json_errors(server: &dyn Server) {
             (call(browser, "GET", "/api/links?page=x", None).0, 400),
             (call(browser, "GET", "/api/nothing", None).0, 404),
             (call(browser, "PUT", "/api/links", None).0, 405),
+            (call(browser, "PUT", "/api/links/docs", None).0, 405),
+            (call(browser, "PATCH", "/api/links/docs", None).0, 415),
+            (call(browser, "PATCH", "/api/links/none", Some(json!({}))).0, 404),
+            (other.ask(Ask { method: "PATCH".into(), ..Ask::post("/api/links/docs", "{}") }), 401),
+            (patch(json!("title")), 422),
+            (patch(json!({"title": null})), 422),
+            (patch(json!({"titel": ""})), 422),
+            (patch(json!({"slug": "WIKI"})), 409),
+            (patch(json!({"slug": "a b", "target": "x"})), 422),
         ] {
             let text = answer.text();
             assert_eq!(

@@ -4,6 +4,8 @@ mod fields;
 #[cfg(any(feature = "forms", feature = "json"))]
 mod typed;
 
+use std::any::TypeId;
+use std::num::{ParseFloatError, ParseIntError};
 use std::ops::Deref;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -63,7 +65,9 @@ impl<S, T: FromRequest<S>> FromRequest<S> for Result<T, Error> {
 
 /// The next parameter of the pattern: the first `Path` of a handler is the first parameter, and so on.
 ///
-/// A parameter that is no `T` is a page that does not exist: 404.
+/// A parameter that is no `T` is a page that does not exist: 404. So is one that begins with `+`, if `T` is a number: the
+/// standard library would read it, and one thing would have two addresses. For other types, such as `String`, it is a
+/// character like any other.
 ///
 /// ```
 /// use framework_mini::{App, Path};
@@ -76,13 +80,23 @@ impl<S, T: FromRequest<S>> FromRequest<S> for Result<T, Error> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Path<T>(pub T);
 
-impl<S, T: FromStr> FromRequest<S> for Path<T> {
+impl<S, T: FromStr + 'static> FromRequest<S> for Path<T> {
     const NEEDS: Needs = Needs::PARAM;
 
     fn from_request(request: &mut Request<S>) -> Result<Self, Error> {
         let text = str::from_utf8(request.take_param()?).map_err(|_| not_utf8())?;
+        if text.starts_with('+') && is_number::<T>() {
+            return Err(Error::not_found());
+        }
         text.parse().map(Path).map_err(|_| Error::not_found())
     }
+}
+
+/// Whether a type is read as the numbers of the standard library are: by the error of it, so that a type of yours around a
+/// number is one too.
+fn is_number<T: FromStr + 'static>() -> bool {
+    let error = TypeId::of::<T::Err>();
+    error == TypeId::of::<ParseIntError>() || error == TypeId::of::<ParseFloatError>()
 }
 
 /// One parameter of the path as it is, for names that need not be text, such as those of files.

@@ -7,7 +7,7 @@ use gateway_spec::Field;
 use super::{Connection, Next, PAUSE, Phase, Received, Rest, Step, Tried, reserve};
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
-use crate::h1::head::parse;
+use crate::h1::head::{parse, places};
 use crate::input::{CONTINUE, RequestBody};
 use crate::worker::Worker;
 
@@ -64,9 +64,10 @@ impl Connection {
     pub(super) fn call_again(&mut self, worker: &mut Worker, body: Arc<RequestBody>) -> Step {
         let buffer = std::mem::take(&mut self.buffer);
         let limits = worker.limits;
-        let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
-        let mut fields = vec![Field::EMPTY; limits.fields];
-        let tried = match parse(&buffer[self.start..self.end], &mut fields, &mut scratch, &limits) {
+        let head = &buffer[self.start..self.end];
+        let mut scratch = vec![httparse::EMPTY_HEADER; places(head, &limits)];
+        let mut fields = vec![Field::EMPTY; places(head, &limits)];
+        let tried = match parse(head, &mut fields, &mut scratch, &limits) {
             Ok(Some(head)) => self.call(worker, &head, Some(body)),
             // It was valid before.
             Ok(None) => Tried::Step(Some(Next::Close)),

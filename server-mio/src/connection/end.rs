@@ -1,5 +1,7 @@
 //! Refusals, deadlines, and the end of a connection.
 
+use std::io;
+
 use super::{Connection, Next, PAUSE, Phase, Ready, Received, Step};
 use crate::clock::{Pace, millis};
 use crate::h1::{Reject, response};
@@ -76,10 +78,9 @@ impl Connection {
     pub(super) fn expire(&mut self, worker: &mut Worker) -> Step {
         let now = self.socket.clock.now();
         let refusable = match &self.phase {
-            // Between requests: no error, and nobody to tell.
-            Phase::Head if self.end == self.start && (self.requests > 0 || !self.scan.has_blanks()) => {
-                return Some(Next::Close);
-            }
+            // Between requests, or before the first: no error, and nobody to tell. An empty line is no beginning of one
+            // (RFC 9112 section 2.2).
+            Phase::Head if self.end == self.start && self.out.is_empty() => return Some(Next::Close),
             Phase::Head if self.out.is_empty() => true,
             // Who takes no answers gets no time for a body: that of the writing ends it, below.
             Phase::Body(_) if self.out.is_empty() => {
@@ -104,6 +105,9 @@ impl Connection {
         };
         if refusable {
             return self.refuse(worker, Reject::Timeout);
+        }
+        if self.writing {
+            self.report(worker, &io::ErrorKind::TimedOut.into());
         }
         self.give_up(worker);
         Some(Next::Close)

@@ -8,7 +8,7 @@ use gateway_spec::Field;
 use super::{Connection, LAST_CALL, Next, Phase, Received, Step, Tried};
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
-use crate::h1::head::{Head, Scan, parse, parse_usual};
+use crate::h1::head::{Head, Scan, parse, parse_usual, places};
 use crate::input::RequestBody;
 use crate::worker::Worker;
 
@@ -128,8 +128,8 @@ impl Connection {
         turn: u32,
     ) -> Tried {
         let limits = worker.limits;
-        let mut scratch = vec![httparse::EMPTY_HEADER; limits.fields];
-        let mut fields = vec![Field::EMPTY; limits.fields];
+        let mut scratch = vec![httparse::EMPTY_HEADER; places(bytes, &limits)];
+        let mut fields = vec![Field::EMPTY; places(bytes, &limits)];
         match parse(bytes, &mut fields, &mut scratch, &limits) {
             Ok(Some(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
             Ok(None) => Tried::Partial,

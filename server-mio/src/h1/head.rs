@@ -68,6 +68,11 @@ pub(crate) fn parse_usual<'b, 'f>(
     }
 }
 
+/// How many fields these bytes can have at most: a name, a colon and a line end each.
+pub(crate) fn places(bytes: &[u8], limits: &Limits) -> usize {
+    limits.fields.min(bytes.len() / 3)
+}
+
 /// Reads any head that begins at the first byte (blank lines were skipped); `None` if the bytes end before it does.
 ///
 /// `fields` and `scratch` are places for as many fields as are allowed.
@@ -358,11 +363,6 @@ impl Scan {
             }
             skipped += 2;
         }
-    }
-
-    /// Whether empty lines were skipped.
-    pub(crate) const fn has_blanks(&self) -> bool {
-        self.blanks > 0
     }
 
     /// Whether the parser was never run on this head, so that it should be now.

@@ -5,7 +5,7 @@
 
 use gateway_spec::{Calls, Error, LastHead, Status};
 
-use super::date::Date;
+use super::date::{Date, date_line, server_line};
 use super::response::{self, End};
 
 /// The last head, and the date.
@@ -99,13 +99,13 @@ impl Heads {
     }
 
     fn end(&mut self, out: &mut Vec<u8>, own: Own, end: End, second: u64, server: Option<&str>) {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         let lines = if own.date || own.server {
             if let Some(server) = server.filter(|_| !own.server) {
-                lines.extend(["Server: ", server, "\r\n"]);
+                server_line(&mut lines, server);
             }
             if !own.date {
-                lines.extend(["Date: ", self.date.at(second), "\r\n"]);
+                date_line(&mut lines, self.date.at(second));
             }
             &lines
         } else {

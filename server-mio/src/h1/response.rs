@@ -87,7 +87,7 @@ pub(crate) struct End {
 
 /// Writes the headers of the server and the empty line. `lines` are the `Server` and `Date` lines, without those that the
 /// application sent itself (GW-HDR-05).
-pub(crate) fn end(out: &mut Vec<u8>, end: End, lines: &str) {
+pub(crate) fn end(out: &mut Vec<u8>, end: End, lines: &[u8]) {
     match (end.delimiter, end.length) {
         // Never in a 204 (H1-NOB-05, H1-RFR-03).
         _ if end.facts.code == 204 => {}
@@ -101,7 +101,7 @@ pub(crate) fn end(out: &mut Vec<u8>, end: End, lines: &str) {
         (Delimiter::Chunked, _) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
         _ => {}
     }
-    out.extend_from_slice(lines.as_bytes());
+    out.extend_from_slice(lines);
     match (end.keep_alive, end.facts.version) {
         (true, Version::Http11) => out.extend_from_slice(b"\r\n"),
         // Said to HTTP/1.0 clients that asked (H1-CON-20).
@@ -136,7 +136,7 @@ pub(crate) fn decimal(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Writes a whole response of the server's own: a refusal, or a 500 for the application.
-pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, facts: Facts, keep_alive: bool, lines: &str) {
+pub(crate) fn refusal(out: &mut Vec<u8>, status: &Status, text: &str, facts: Facts, keep_alive: bool, lines: &[u8]) {
     status_line(out, status);
     out.extend_from_slice(b"Content-Type: text/plain; charset=utf-8\r\n");
     if status.code() == 503 {
@@ -185,7 +185,7 @@ mod tests {
         let facts = Facts { head_only, version, code };
         let delimiter = delimiter(facts, length);
         let lines = format!("Date: {DATE}\r\n");
-        end(&mut out, End { facts, length, delimiter, keep_alive }, &lines);
+        end(&mut out, End { facts, length, delimiter, keep_alive }, lines.as_bytes());
         out.iter().map(|&b| char::from(b)).collect()
     }
 

@@ -25,6 +25,8 @@ mod hooks;
 mod kept;
 #[path = "../../../server-threaded/tests/threads/panics.rs"]
 mod panics;
+#[path = "../../../server-threaded/tests/threads/settings.rs"]
+mod settings;
 #[path = "../../../server-threaded/tests/threads/shutdown.rs"]
 mod shutdown;
 #[path = "../../../server-threaded/tests/threads/support.rs"]
@@ -45,3 +47,10 @@ fn one_house(mut config: server::Config) -> server::Config {
 
 /// A setting that this server alone has, and a value that makes no sense.
 const OWN_SETTING: (&str, fn(&mut server::Config)) = ("threads", |config| config.threads = 0);
+
+/// The numbers and times that this server alone has.
+const OWN_ENDS: &[settings::Ends] = settings::ends! {
+    threads: Refused, Refused;
+    max_threads: Serves, Serves;
+    body_buffer: Serves, Serves;
+};

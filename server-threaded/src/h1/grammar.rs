@@ -26,7 +26,7 @@ pub(super) fn tokenize<'b>(
     let mut near = [const { MaybeUninit::uninit() }; FIELDS];
     let result = match with_httparse(head, &mut near[..limits.fields.min(FIELDS)], fields) {
         Err(httparse::Error::TooManyHeaders) if limits.fields > FIELDS => {
-            let mut far = vec![MaybeUninit::uninit(); limits.fields];
+            let mut far = vec![MaybeUninit::uninit(); places(head, limits)];
             with_httparse(head, &mut far, fields)
         }
         result => result,
@@ -43,6 +43,11 @@ pub(super) fn tokenize<'b>(
         }
         tokens => Ok(tokens),
     }
+}
+
+/// Places for all fields that are allowed, as far as there are octets for them: a name, a colon and a line end each.
+fn places(head: &[u8], limits: &Limits) -> usize {
+    limits.fields.min(head.len() / 3)
 }
 
 fn with_httparse<'b>(
@@ -88,8 +93,8 @@ fn other_version<'b>(
         }
         _ => return Err(malformed),
     }
-    let mut places = vec![httparse::EMPTY_HEADER; limits.fields];
-    match httparse::parse_headers(&head[end + 1..], &mut places) {
+    let mut fields_at = vec![httparse::EMPTY_HEADER; places(head, limits)];
+    match httparse::parse_headers(&head[end + 1..], &mut fields_at) {
         Ok(httparse::Status::Complete((length, parsed))) => {
             fill(fields, parsed);
             let marks = Marks::find(target.as_bytes());

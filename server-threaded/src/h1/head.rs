@@ -153,6 +153,11 @@ fn skip_blank_lines(buffer: &[u8]) -> Result<Option<usize>, Reject> {
     }
 }
 
+/// Whether there are empty lines only, or nothing: no request has begun (RFC 9112 section 2.2).
+pub(crate) fn is_blank(arrived: &[u8]) -> bool {
+    arrived.chunks(2).all(|line| line == b"\r\n")
+}
+
 /// Refuses a head that is not whole and already too large (H1-LINE-03, H1-LINE-04, H1-FLD-08).
 fn check_growth(head: &[u8], limits: &Limits) -> Result<(), Reject> {
     let most = limits.request_line.saturating_add(2); // its CR LF does not count

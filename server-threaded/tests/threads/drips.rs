@@ -1,7 +1,7 @@
 //! Clients that take their time: each phase ends within its deadline, and who is slow but not too slow is served.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::iter;
 use std::thread;
 use std::time::Instant;
@@ -15,14 +15,16 @@ use crate::support::{GET, Notes, PATIENCE, Scratch, Site, config, ms};
 /// More than sockets buffer.
 const LARGE: usize = 50 << 20;
 
+/// Long beside what a client here needs from its connection to its request, on a machine that is busy with other things;
+/// short beside [`PATIENCE`].
 fn impatient() -> Config {
     let mut config = config();
-    config.head_timeout = ms(400);
-    config.keep_alive_timeout = ms(400);
-    config.body_timeout = ms(400);
-    config.write_timeout = ms(400);
-    config.rate_grace = ms(600);
-    config.linger_timeout = ms(300);
+    config.head_timeout = ms(2000);
+    config.keep_alive_timeout = ms(2000);
+    config.body_timeout = ms(2000);
+    config.write_timeout = ms(2000);
+    config.rate_grace = ms(3000);
+    config.linger_timeout = ms(1000);
     config
 }
 
@@ -59,14 +61,28 @@ fn times_out(client: &mut Client) {
 type Attack = fn(&mut Client);
 
 /// Each of these would take forever.
-const DRIPS: [(&str, Attack); 20] = [
+const DRIPS: [(&str, Attack); 23] = [
     ("nothing", |client| client.must_end()),
     ("one byte", |client| {
         client.send("G");
         times_out(client);
     }),
+    // It is no beginning of a request (RFC 9112 section 2.2), so that there is nothing to answer.
     ("an empty line", |client| {
         client.send("\r\n");
+        client.must_end();
+    }),
+    ("an empty line after a request", |client| {
+        client.ask([GET, b"\r\n"].concat()).is(200, "0");
+        client.must_end();
+    }),
+    ("empty lines and half a head", |client| {
+        client.ask([GET, b"\r\n"].concat()).is(200, "0");
+        client.send("\r\nGET");
+        times_out(client);
+    }),
+    ("half an empty line", |client| {
+        client.send("\r");
         times_out(client);
     }),
     ("a head by lines", |client| {
@@ -154,7 +170,9 @@ const DRIPS: [(&str, Attack); 20] = [
 #[test]
 fn drips_end() {
     let mut config = impatient();
-    config.max_body = u64::MAX;
+    // Time is to end them, not their size.
+    (config.max_body, config.max_headers) = (u64::MAX, usize::MAX);
+    let notes = Notes::of(&mut config);
     let site = Site::new(config, reading);
     let site = &site;
     thread::scope(|scope| {
@@ -164,6 +182,7 @@ fn drips_end() {
     });
     site.wait_for("all to end", |stats| stats.open == 0);
     assert_eq!(site.handle.stats().accepted, DRIPS.len() as u64);
+    assert_eq!(notes.errors(), []);
 }
 
 /// A client that floods after its refusal is not read from forever: neither the time nor the amount is its choice.
@@ -249,6 +268,8 @@ fn a_client_that_never_reads_is_cut() {
         })
         .collect();
     all_are_cut(&site, &notes, WAYS.len());
+    // Whoever runs the server is told why.
+    assert_eq!(notes.errors(), [ErrorKind::TimedOut; WAYS.len()]);
     for client in &mut clients {
         let (received, end) = client.read_to_the_end();
         assert!(received.len() < LARGE);

@@ -18,6 +18,7 @@ mod full_house;
 mod hooks;
 mod kept;
 mod panics;
+mod settings;
 mod shutdown;
 mod support;
 
@@ -33,3 +34,8 @@ fn one_house(config: server::Config) -> server::Config {
 
 /// A setting that this server alone has, and a value that makes no sense.
 const OWN_SETTING: (&str, fn(&mut server::Config)) = ("stack_size", |config| config.stack_size = 1000);
+
+/// The numbers and times that this server alone has.
+const OWN_ENDS: &[settings::Ends] = settings::ends! {
+    stack_size: Refused, Refused;
+};

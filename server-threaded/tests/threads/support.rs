@@ -14,7 +14,7 @@ use server::{Config, Exchange, Handle, LocalAddr, Server, Stats};
 use crate::client::{Client, Reply};
 
 /// How long a test waits for what must happen. Long: it only ends tests that would hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request that keeps the connection.
 pub(crate) const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";

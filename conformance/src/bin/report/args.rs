@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -236,33 +237,35 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, lexopt::Error> {
 }
 
 /// Prints what can be measured.
-pub(crate) fn list() {
-    println!("Servers:");
+pub(crate) fn list(out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "Servers:")?;
     let servers = || serve::servers().filter(|server| (server.present)());
     for server in servers() {
-        println!("  {:<20} {}", server.name, server.about);
+        writeln!(out, "  {:<20} {}", server.name, server.about)?;
     }
-    println!("\nScenarios (connections × requests written at once):");
+    writeln!(out, "\nScenarios (connections × requests written at once):")?;
     for Scenario { name, shape, connections, depth } in SCENARIOS {
-        println!("  {name:<20} {connections} × {depth}, {shape:?}");
+        writeln!(out, "  {name:<20} {connections} × {depth}, {shape:?}")?;
     }
-    println!("\nNot compared:");
+    writeln!(out, "\nNot compared:")?;
     for server in servers() {
         for scenario in SCENARIOS {
             if let Some(reason) = (server.declines)(scenario.shape) {
-                println!("  {:<20} {:<14} {reason}", server.name, scenario.name);
+                writeln!(out, "  {:<20} {:<14} {reason}", server.name, scenario.name)?;
             }
         }
     }
+    Ok(())
 }
 
 /// Prints who takes part in what.
-pub(crate) fn compared() {
+pub(crate) fn compared(out: &mut dyn Write) -> io::Result<()> {
     for server in serve::servers().filter(|server| (server.present)()) {
         for scenario in SCENARIOS.iter().filter(|scenario| (server.declines)(scenario.shape).is_none()) {
-            println!("{} {}", server.name, scenario.name);
+            writeln!(out, "{} {}", server.name, scenario.name)?;
         }
     }
+    Ok(())
 }
 
 fn names<T>(parser: &mut Parser, find: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, lexopt::Error> {

@@ -25,18 +25,9 @@ use output::Output;
 
 fn main() -> ExitCode {
     let outcome = match args::parse(lexopt::Parser::from_env()) {
-        Ok(Command::Help) => {
-            print!("{}", args::HELP);
-            return ExitCode::SUCCESS;
-        }
-        Ok(Command::List) => {
-            args::list();
-            return ExitCode::SUCCESS;
-        }
-        Ok(Command::Compared) => {
-            args::compared();
-            return ExitCode::SUCCESS;
-        }
+        Ok(Command::Help) => output::print(|out| out.write_all(args::HELP.as_bytes())),
+        Ok(Command::List) => output::print(args::list),
+        Ok(Command::Compared) => output::print(args::compared),
         Ok(Command::Serve { server, settings, cpus, control }) => server.run(&settings, &cpus, control),
         Ok(Command::Load(plan)) => report(&plan, |out| rounds::run(&plan, out)),
         Ok(Command::Counts(plan)) => report(&plan, |out| counts::run(&plan, out)),

@@ -3,6 +3,18 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+/// Prints something. Whoever asked may have read enough and gone, as `head` does.
+pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    print_to(&mut io::stdout().lock(), write)
+}
+
+fn print_to(out: &mut dyn Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    match write(out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
 /// The report so far. It is Markdown.
 #[derive(Default)]
 pub(crate) struct Output {
@@ -48,5 +60,26 @@ impl Write for Output {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stdout().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args;
+
+    #[test]
+    fn nobody_has_to_read_it_all() {
+        for list in [args::list, args::compared] {
+            let (reader, mut writer) = io::pipe().unwrap();
+            drop(reader);
+            print_to(&mut writer, list).unwrap();
+            let mut all = Vec::new();
+            print_to(&mut all, list).unwrap();
+            assert!(all.ends_with(b"\n"));
+        }
+        // What else goes wrong is told.
+        let full = |_: &mut dyn Write| Err(io::ErrorKind::StorageFull.into());
+        assert_eq!(print_to(&mut Vec::new(), full).unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }
