@@ -30,7 +30,7 @@ pub(crate) struct Buffers {
     input: Vec<u8>,
     start: usize,
     end: usize,
-    output: Vec<u8>,
+    pub(crate) output: Vec<u8>,
     heads: HeadCache,
     last: LastHead,
 }
@@ -149,7 +149,6 @@ impl Link<'_> {
                             head: &head,
                             fields: &fields,
                             rest: &self.buffers.input[self.buffers.start + taken..self.buffers.end],
-                            output: &mut self.buffers.output,
                             heads: &mut self.buffers.heads,
                             last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
                         },
@@ -246,9 +245,10 @@ impl Link<'_> {
         let server = self.wire.config.server_header.as_deref();
         let lines = self.buffers.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);
         let own = Own { head_request, version: Version::Http11, keep: false, lines };
-        self.buffers.output.clear();
-        let bytes = write_reject(&mut self.buffers.output, reject, &own);
-        let result = self.wire.write(&[&self.buffers.output]);
+        let mut output = self.wire.output();
+        let bytes = write_reject(&mut output, reject, &own);
+        let result = self.wire.send(&mut output, [b""; 2]);
+        drop(output);
         let outcome = Outcome { code: reject.code, bytes, aborted: result.is_err() };
         report(self.wire, &Told::refused(arrived), started, outcome);
         result.map(|()| Next::Linger)
@@ -261,7 +261,6 @@ struct Parts<'p, 'b> {
     fields: &'p [Field<'b>],
     /// What has arrived behind the head.
     rest: &'p [u8],
-    output: &'p mut Vec<u8>,
     heads: &'p mut HeadCache,
     /// Whether this is the last request that the connection may send.
     last: bool,
@@ -308,10 +307,11 @@ fn exchange(
     // Only this thread writes it.
     wire.requests.store(wire.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     wire.begin_app();
-    let mut response = Response::new(wire, has_body.then_some(&*source), parts.heads, parts.output, asked);
+    let mut response = Response::new(wire, has_body.then_some(&*source), parts.heads, asked);
     let result = response.call(service.application, &mut environ);
     drop(environ);
-    let (outcome, keep, lost) = response.send(result);
+    response.send(result);
+    let Response { outcome, keep, lost, .. } = response;
     if let Some(started) = started {
         report(wire, &Told::of(&request), started, outcome);
     }

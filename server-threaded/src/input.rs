@@ -251,8 +251,7 @@ impl State {
 
     fn receive(&mut self, wire: &Wire, out: &mut [u8]) -> Result<usize, Failure> {
         // Whoever waits for this client must have all that was written for it, and the 100 it waits for.
-        let owed: &[&[u8]] = if std::mem::take(&mut self.owes_continue) { &[CONTINUE] } else { &[] };
-        let told = if owed.is_empty() { wire.flush() } else { wire.write(owed) };
+        let told = if std::mem::take(&mut self.owes_continue) { wire.write(CONTINUE) } else { wire.flush() };
         told.map_err(|_| Failure::Gone)?;
         let start = Instant::now();
         let result = wire.read(out, Wait::More, self.pace.left());
