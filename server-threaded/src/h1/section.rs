@@ -43,6 +43,10 @@ impl Section {
         self.text.len()
     }
 
+    pub(super) const fn octets(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
     /// Whether this very section is at the beginning of `octets`.
     pub(super) fn is_at(&self, octets: &[u8]) -> bool {
         !self.text.is_empty() && octets.starts_with(self.text.as_bytes())
