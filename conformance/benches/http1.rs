@@ -105,7 +105,7 @@ mod threaded {
                     out.clear();
                     write_head(&mut out, black_box(head));
                     let framing = Framing::Length(13);
-                    let ending = Ending { framing, described: None, code: 200, version: Version::Http11, keep: true };
+                    let ending = Ending { framing, version: Version::Http11, keep: true };
                     finish_head(&mut out, &ending, LINES.as_bytes());
                 });
             });

@@ -134,13 +134,16 @@ impl<'c> Link<'c> {
     /// first serves for all.
     fn serve_repeated(&mut self, head: &Head<'_>, fields: &[Field<'_>]) -> io::Result<Next> {
         let request = self.request(head, fields);
+        let has_body = head.framing != Framing::None;
         let mut length = head.length;
         loop {
             let rest = &self.received.arrived()[length..];
             let is_last = rest.is_empty();
-            begin_body(self.wire, &mut self.source, head, rest);
+            if has_body {
+                begin_body(self.wire, &mut self.source, head, rest);
+            }
             let next = self.exchange(head, &request, is_last)?;
-            self.take(length, head.framing);
+            self.take(length, has_body);
             if !matches!(next, Next::Request) {
                 return Ok(next);
             }
@@ -165,9 +168,12 @@ impl<'c> Link<'c> {
             Ok(Some(head)) => {
                 let request = self.request(&head, &fields);
                 let rest = &octets[range][head.length..];
-                begin_body(self.wire, &mut self.source, &head, rest);
+                let has_body = head.framing != Framing::None;
+                if has_body {
+                    begin_body(self.wire, &mut self.source, &head, rest);
+                }
                 let next = self.exchange(&head, &request, rest.is_empty());
-                Ok(Some((next, head.length, head.framing)))
+                Ok(Some((next, head.length, has_body)))
             }
             Ok(None) => Ok(None),
             Err(reject) => Err(reject),
@@ -175,8 +181,8 @@ impl<'c> Link<'c> {
         memory.put_back(fields);
         self.received.octets = octets;
         match served {
-            Ok(Some((next, length, framing))) => {
-                self.take(length, framing);
+            Ok(Some((next, length, has_body))) => {
+                self.take(length, has_body);
                 next
             }
             Ok(None) if self.receive()? => Ok(Next::Request),
@@ -224,13 +230,11 @@ impl<'c> Link<'c> {
             more_to_come: !has_body && !is_last,
         };
         let input = if has_body { Input::new(Arc::clone(&self.source) as Arc<dyn Source>) } else { Input::empty() };
-        let mut environ = Environ::new(request, input);
         // Only this thread writes it.
         wire.requests.store(self.served, Ordering::Relaxed);
         wire.begin_app();
         let mut response = Response::new(wire, has_body.then_some(&self.source), self.heads, asked);
-        let result = response.call(self.service.application, &mut environ);
-        drop(environ);
+        let result = response.call(self.service.application, &mut Environ::new(request, input));
         response.send(result);
         let Response { outcome, keep, lost, .. } = response;
         if let Some(started) = started {
@@ -255,10 +259,17 @@ impl<'c> Link<'c> {
     }
 
     /// Moves on to the next request: behind the head, or to what the body has read of it.
-    fn take(&mut self, head: usize, framing: Framing) {
-        if framing == Framing::None {
+    fn take(&mut self, head: usize, has_body: bool) {
+        if has_body {
+            self.take_body();
+        } else {
             self.received.take(head);
-        } else if !self.source.end(|next| self.received.restart(next)) {
+        }
+    }
+
+    #[inline(never)]
+    fn take_body(&mut self) {
+        if !self.source.end(|next| self.received.restart(next)) {
             // Another thread is reading from this connection: nothing can follow.
             self.received.clear();
             self.wire.stop();
@@ -327,12 +338,9 @@ impl<'c> Link<'c> {
     }
 }
 
-/// Begins the body of a request that has one, in the connection's source, or a new one if the application still holds the
-/// old one. `rest` is what has arrived behind the head.
+/// Begins the body of a request, in the connection's source, or in a new one if the application still holds the old one.
+/// `rest` is what has arrived behind the head.
 fn begin_body(wire: &Arc<Wire>, source: &mut Arc<BodySource>, head: &Head<'_>, rest: &[u8]) {
-    if head.framing == Framing::None {
-        return;
-    }
     if Arc::get_mut(source).is_none() {
         *source = Arc::new(BodySource::new(Arc::clone(wire)));
     }

@@ -120,7 +120,9 @@ impl<'c> Response<'c> {
         let body = match body.into_block() {
             Ok(block) => {
                 let allowed = self.calls.yielded(block.len())?;
-                self.note_excess(allowed, block.len());
+                if allowed < block.len() {
+                    self.note_excess(block.len() - allowed);
+                }
                 let complete = self.calls.end();
                 if self.framing.is_none() && block.is_empty() {
                     complete.clone()?; // nothing was sent: a misuse can still become a 500
@@ -154,7 +156,9 @@ impl<'c> Response<'c> {
             }
             empty_blocks = 0;
             let allowed = self.calls.yielded(block.len())?;
-            self.note_excess(allowed, block.len());
+            if allowed < block.len() {
+                self.note_excess(block.len() - allowed);
+            }
             let rest = if self.framing.is_none() { body.get().and_then(|body| body.len()) } else { None };
             let mut output = self.wire.output();
             if self.framing.is_none() {
@@ -255,9 +259,10 @@ impl<'c> Response<'c> {
         self.head_request || matches!(self.started.code, 204 | 205 | 304)
     }
 
-    fn note_excess(&self, allowed: usize, length: usize) {
-        if allowed < length && !self.is_without_content() {
-            self.log(&format!("GW-CL-01: the body goes past its length; {} bytes were cut", length - allowed));
+    #[cold]
+    fn note_excess(&self, excess: usize) {
+        if !self.is_without_content() {
+            self.log(&format!("GW-CL-01: the body goes past its length; {excess} bytes were cut"));
         }
     }
 
@@ -275,8 +280,7 @@ impl<'c> Response<'c> {
             self.settle_input(body);
         }
         self.keep &= framing != Framing::Close && !self.wire.is_closing();
-        let described = if code == 304 { declared } else { declared.or(known) };
-        let ending = Ending { framing, described, code, version: self.version, keep: self.keep };
+        let ending = Ending { framing, version: self.version, keep: self.keep };
         let server = self.wire.config.server_header.as_deref();
         output.extend_from_slice(self.heads.end(ending, self.wire.clock.unix(), server, add));
     }
@@ -302,12 +306,13 @@ impl<'c> Response<'c> {
         if chunked {
             response::write_chunk_size(output, content.len());
         }
-        let end: &[u8] = if chunked { b"\r\n" } else { b"" };
-        if content.len() <= COPIED {
-            output.extend_from_slice(content);
-            output.extend_from_slice(end);
-        } else {
-            self.push_with(output, [content, end]);
+        if content.len() > COPIED {
+            self.push_with(output, [content, if chunked { b"\r\n" } else { b"" }]);
+            return;
+        }
+        output.extend_from_slice(content);
+        if chunked {
+            output.extend_from_slice(b"\r\n");
         }
     }
 
@@ -375,7 +380,7 @@ impl<'c> Response<'c> {
     fn answer(&mut self, reject: Reject, may_keep: bool) {
         self.started.code = reject.code;
         self.outcome.code = reject.code;
-        self.framing = Some(Framing::NoContent);
+        self.framing = Some(Framing::NoContent(None));
         if let Some(body) = self.body {
             self.settle_input(body);
         }
