@@ -23,6 +23,8 @@ mod full_house;
 mod hooks;
 #[path = "../../../server-threaded/tests/threads/panics.rs"]
 mod panics;
+#[path = "../../../server-threaded/tests/threads/repeated.rs"]
+mod repeated;
 #[path = "../../../server-threaded/tests/threads/shutdown.rs"]
 mod shutdown;
 #[path = "../../../server-threaded/tests/threads/support.rs"]

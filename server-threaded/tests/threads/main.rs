@@ -17,6 +17,7 @@ mod drips;
 mod full_house;
 mod hooks;
 mod panics;
+mod repeated;
 mod shutdown;
 mod support;
 
