@@ -50,7 +50,7 @@ fn on_bytes(group: &mut Group<'_>, name: &str, bytes: usize, mut run: impl FnMut
 
 mod threaded {
     use super::threaded_h1::chunked::{self, Decoder, Step};
-    use super::threaded_h1::head::{Fields, Limits, parse};
+    use super::threaded_h1::head::{Fields, Limits, usual};
     use super::threaded_h1::response::{Ending, Framing, finish_head, write_head};
     use super::threaded_h1::scan::LastHead;
     use super::*;
@@ -87,7 +87,7 @@ mod threaded {
                         last.clear();
                     }
                     let mut fields = kept.take();
-                    let head = parse(black_box(&octets), 0..octets.len(), &limits, &mut last, &mut fields);
+                    let head = usual(black_box(&octets), 0..octets.len(), &limits, &mut last, &mut fields);
                     assert_eq!(head.map(|head| head.map(|head| head.length)), Ok(Some(octets.len())));
                     kept.put_back(fields);
                 });
@@ -105,7 +105,7 @@ mod threaded {
                     out.clear();
                     write_head(&mut out, black_box(head));
                     let framing = Framing::Length(13);
-                    let ending = Ending { framing, described: None, code: 200, version: Version::Http11, keep: true };
+                    let ending = Ending { framing, version: Version::Http11, keep: true };
                     finish_head(&mut out, &ending, LINES.as_bytes());
                 });
             });

@@ -1,11 +1,12 @@
 //! One connection, from its first byte to its end. The program counter is the state.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use gateway_spec::{Application, Connection, Environ, Field, Input, Request, ServerInfo, Source, Version};
+use gateway_spec::{Application, Connection, Field, Input, Request, ServerInfo, Source, Version};
 
 use crate::clock::milliseconds;
 use crate::gateway::{Asked, Outcome, Response};
@@ -18,19 +19,14 @@ use crate::h1::scan::LastHead;
 use crate::head_cache::HeadCache;
 use crate::hooks::Exchange;
 use crate::input::{BodySource, Remainder};
+use crate::received::Received;
 use crate::watch::Wait;
 use crate::wire::Wire;
 
-/// How much is read at once, and the size that the buffer has at least.
-const READ: usize = 8 * 1024;
-
 /// What a thread keeps from one connection to the next.
 pub(crate) struct Buffers {
-    /// Bytes received; those from `start` to `end` are not taken yet.
-    input: Vec<u8>,
-    start: usize,
-    end: usize,
-    output: Vec<u8>,
+    received: Received,
+    pub(crate) output: Vec<u8>,
     heads: HeadCache,
     last: LastHead,
 }
@@ -38,37 +34,11 @@ pub(crate) struct Buffers {
 impl Buffers {
     pub(crate) fn new() -> Self {
         Self {
-            input: vec![0; READ],
-            start: 0,
-            end: 0,
+            received: Received::new(),
             output: Vec::with_capacity(1024),
             heads: HeadCache::new(),
             last: LastHead::default(),
         }
-    }
-
-    /// Begins anew with what has arrived of the next request.
-    fn restart(&mut self, next: &[u8]) {
-        if self.input.len() < next.len() {
-            self.input.resize(next.len() + READ, 0);
-        }
-        self.input[..next.len()].copy_from_slice(next);
-        (self.start, self.end) = (0, next.len());
-    }
-
-    /// Makes room for more behind what was received.
-    fn room(&mut self) -> &mut [u8] {
-        if self.start == self.end {
-            (self.start, self.end) = (0, 0);
-        } else if self.input.len() - self.end < READ / 4 {
-            self.input.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-            if self.input.len() - self.end < READ / 4 {
-                // Bounded: a head that is larger than allowed is refused before this goes on.
-                self.input.resize(self.input.len() * 2, 0);
-            }
-        }
-        &mut self.input[self.end..]
     }
 }
 
@@ -85,20 +55,27 @@ pub(crate) struct Service<'s> {
 /// # Errors
 /// What went wrong with the connection, for the `on_error` hook. A client that closes between requests is no error.
 pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<()> {
-    (buffers.start, buffers.end) = (0, 0);
+    buffers.received.clear();
     buffers.last.clear();
+    let config = &wire.config;
     let mut connection = Link {
         wire,
         service,
-        buffers,
+        received: &mut buffers.received,
+        heads: &mut buffers.heads,
         source: Arc::new(BodySource::new(Arc::clone(wire))),
         // A pointer of another type to the same wire; made once, as environs borrow it.
-        questions: Arc::clone(wire) as Arc<dyn Connection>,
+        questions: &(Arc::clone(wire) as Arc<dyn Connection>),
+        limits: Limits {
+            request_line: config.max_request_line,
+            head: config.max_head,
+            fields: config.max_headers,
+            body: config.max_body,
+        },
         served: 0,
-        fields: Fields::default(),
         head_until: None,
     };
-    let result = connection.run();
+    let result = connection.run(&mut buffers.last);
     wire.end();
     result
 }
@@ -106,11 +83,12 @@ pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffe
 struct Link<'c> {
     wire: &'c Arc<Wire>,
     service: &'c Service<'c>,
-    buffers: &'c mut Buffers,
+    received: &'c mut Received,
+    heads: &'c mut HeadCache,
     source: Arc<BodySource>,
-    questions: Arc<dyn Connection>,
+    questions: &'c Arc<dyn Connection>,
+    limits: Limits,
     served: u64,
-    fields: Fields,
     /// When the head that has begun must be whole, by the coarse clock.
     head_until: Option<u64>,
 }
@@ -118,59 +96,30 @@ struct Link<'c> {
 /// Whether to go on with the connection.
 enum Next {
     Request,
+    /// The client has ended it, or was told that it is over.
+    End,
     /// Close at once, with a reset: nothing else tells the client that something is missing.
     Close,
     /// Close, but read on for a moment: the client is still sending.
     Linger,
 }
 
-impl Link<'_> {
-    fn run(&mut self) -> io::Result<()> {
-        let config = &self.wire.config;
-        let limits = Limits {
-            request_line: config.max_request_line,
-            head: config.max_head,
-            fields: config.max_headers,
-            body: config.max_body,
-        };
+impl<'c> Link<'c> {
+    fn run(&mut self, last: &mut LastHead) -> io::Result<()> {
+        let mut memory = Fields::default();
         loop {
-            let mut fields = self.fields.take();
-            let arrived = self.buffers.start..self.buffers.end;
-            let next = match head::parse(&self.buffers.input, arrived, &limits, &mut self.buffers.last, &mut fields) {
-                Ok(Some(head)) => {
-                    // The borrow of the buffer ends with the request; what is needed later is copied.
-                    let taken = head.length;
-                    let next = exchange(
-                        self.wire,
-                        self.service,
-                        &mut self.source,
-                        &self.questions,
-                        Parts {
-                            head: &head,
-                            fields: &fields,
-                            rest: &self.buffers.input[self.buffers.start + taken..self.buffers.end],
-                            output: &mut self.buffers.output,
-                            heads: &mut self.buffers.heads,
-                            last: config.max_requests_per_connection.is_some_and(|most| self.served + 1 >= most),
-                        },
-                    )?;
-                    self.fields.put_back(fields);
-                    self.served += 1;
-                    self.head_until = None;
-                    self.take(taken, next.1);
-                    next.0
-                }
-                Ok(None) => {
-                    self.fields.put_back(fields);
-                    if !self.receive()? {
-                        return Ok(());
-                    }
-                    continue;
-                }
-                Err(reject) => self.refuse(reject)?,
+            let mut fields = memory.take();
+            let received = &*self.received;
+            let found = head::usual(&received.octets, received.range(), &self.limits, last, &mut fields);
+            let next = match found {
+                Ok(Some(head)) => Some(self.serve_repeated(&head, &fields)),
+                Ok(None) => None,
+                Err(reject) => Some(self.refuse(reject)),
             };
-            match next {
+            memory.put_back(fields);
+            match next.unwrap_or_else(|| self.serve_unusual(&mut memory))? {
                 Next::Request => {}
+                Next::End => return Ok(()),
                 Next::Close => return self.wire.flush(),
                 Next::Linger => {
                     self.wire.flush()?;
@@ -181,13 +130,148 @@ impl Link<'_> {
         }
     }
 
+    /// Serves a request, and those that follow it as long as their heads are the same: what was read and made of the
+    /// first serves for all.
+    fn serve_repeated(&mut self, head: &Head<'_>, fields: &[Field<'_>]) -> io::Result<Next> {
+        let request = self.request(head, fields);
+        let has_body = head.framing != Framing::None;
+        let mut length = head.length;
+        loop {
+            let rest = &self.received.arrived()[length..];
+            let is_last = rest.is_empty();
+            if has_body {
+                begin_body(self.wire, &mut self.source, head, rest);
+            }
+            let next = self.exchange(head, &request, is_last)?;
+            self.take(length, has_body);
+            if !matches!(next, Next::Request) {
+                return Ok(next);
+            }
+            if self.received.is_empty() && !self.receive()? {
+                return Ok(Next::End);
+            }
+            match head.repeated(self.received.arrived()) {
+                Some(repeated) => length = repeated,
+                None => return Ok(Next::Request),
+            }
+        }
+    }
+
+    /// Serves a request whose head is not usual, refuses it, or waits for more of it.
+    #[cold]
+    fn serve_unusual(&mut self, memory: &mut Fields) -> io::Result<Next> {
+        // The head borrows from octets that the connection may change; so it gets them back only afterwards.
+        let range = self.received.range();
+        let octets = mem::take(&mut self.received.octets);
+        let mut fields = memory.take();
+        let served = match head::parse(&octets[range.clone()], &self.limits, &mut fields) {
+            Ok(Some(head)) => {
+                let request = self.request(&head, &fields);
+                let rest = &octets[range][head.length..];
+                let has_body = head.framing != Framing::None;
+                if has_body {
+                    begin_body(self.wire, &mut self.source, &head, rest);
+                }
+                let next = self.exchange(&head, &request, rest.is_empty());
+                Ok(Some((next, head.length, has_body)))
+            }
+            Ok(None) => Ok(None),
+            Err(reject) => Err(reject),
+        };
+        memory.put_back(fields);
+        self.received.octets = octets;
+        match served {
+            Ok(Some((next, length, has_body))) => {
+                self.take(length, has_body);
+                next
+            }
+            Ok(None) if self.receive()? => Ok(Next::Request),
+            Ok(None) => Ok(Next::End),
+            Err(reject) => self.refuse(reject),
+        }
+    }
+
+    /// The request of a head, but for its body.
+    fn request<'r>(&self, head: &Head<'r>, fields: &'r [Field<'r>]) -> Request<'r>
+    where
+        'c: 'r,
+    {
+        let mut request = Request::new(self.service.info, &self.wire.peer);
+        request.method = head.method;
+        request.target = head.target;
+        request.path = head.path;
+        request.query_string = head.query_string;
+        request.version = head.version;
+        request.headers = fields;
+        request.host = head.host;
+        request.connection = Some(self.questions);
+        if let Framing::Length(length) = head.framing {
+            request.content_length = Some(length);
+        }
+        request
+    }
+
+    /// One request and its response, whose body has begun. `is_last` tells whether nothing has arrived behind it.
+    fn exchange(&mut self, head: &Head<'_>, request: &Request<'_>, is_last: bool) -> io::Result<Next> {
+        let wire = self.wire;
+        let config = &wire.config;
+        let started = config.on_response.is_some().then(Instant::now);
+        self.served += 1;
+        self.head_until = None;
+        let has_body = head.framing != Framing::None;
+        let may_follow = config.max_requests_per_connection.is_none_or(|most| self.served < most);
+        // Somebody waits for this place, and this client has nothing more to say.
+        let make_room = is_last && (self.service.is_wanted)();
+        let asked = Asked {
+            version: head.version,
+            head_request: head.method == "HEAD",
+            keep: head.persistent && may_follow && !make_room && !wire.is_closing(),
+            // With a body, what follows it is known only when it has been read.
+            more_to_come: !has_body && !is_last,
+        };
+        let input = if has_body { Input::new(Arc::clone(&self.source) as Arc<dyn Source>) } else { Input::empty() };
+        // Only this thread writes it.
+        wire.requests.store(self.served, Ordering::Relaxed);
+        wire.begin_app();
+        let mut response = Response::new(wire, has_body.then_some(&self.source), self.heads, asked);
+        let result = response.call(self.service.application, request, input);
+        response.send(result);
+        let Response { outcome, keep, lost, .. } = response;
+        if let Some(started) = started {
+            report(wire, &Told::of(request), started, outcome);
+        }
+        if let Some(error) = lost {
+            return Err(error);
+        }
+        let remainder = if has_body { self.source.remainder() } else { Remainder::None };
+        Ok(match remainder {
+            _ if outcome.aborted && wire.will_reset() => Next::Close,
+            // What is missing tells the client that this answer was cut. Those before it must arrive all the same.
+            _ if outcome.aborted => Next::Linger,
+            Remainder::None if keep => Next::Request,
+            Remainder::Small if keep => {
+                wire.flush()?;
+                if self.source.drain() { Next::Request } else { Next::Linger }
+            }
+            // The client may be sending still: the rest of a body, or requests it has no answer to yet.
+            _ => Next::Linger,
+        })
+    }
+
     /// Moves on to the next request: behind the head, or to what the body has read of it.
-    fn take(&mut self, head: usize, body: bool) {
-        if !body {
-            self.buffers.start += head;
-        } else if !self.source.end(|next| self.buffers.restart(next)) {
+    fn take(&mut self, head: usize, has_body: bool) {
+        if has_body {
+            self.take_body();
+        } else {
+            self.received.take(head);
+        }
+    }
+
+    #[inline(never)]
+    fn take_body(&mut self) {
+        if !self.source.end(|next| self.received.restart(next)) {
             // Another thread is reading from this connection: nothing can follow.
-            self.buffers.restart(&[]);
+            self.received.clear();
             self.wire.stop();
         }
     }
@@ -198,7 +282,7 @@ impl Link<'_> {
         let config = &self.wire.config;
         loop {
             let now = self.wire.clock.now();
-            let begun = !head::is_blank(&self.buffers.input[self.buffers.start..self.buffers.end]);
+            let begun = !head::is_blank(self.received.arrived());
             let (wait, limit) = match (begun, self.served) {
                 (false, 1..) => (Wait::Request, config.keep_alive_timeout),
                 // The head as a whole has to be there in time, not each line of it; nor empty lines before the first.
@@ -210,16 +294,14 @@ impl Link<'_> {
             };
             let result = match limit {
                 Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-                limit => self.wire.read(self.buffers.room(), wait, limit),
+                limit => self.wire.read(self.received.room(), wait, limit),
             };
             match result {
                 Ok(0) => return Ok(false),
                 Ok(n) => {
-                    let new = self.buffers.end..self.buffers.end + n;
-                    self.buffers.end += n;
                     // Before a line is whole nothing changes, except that it may have become too long.
-                    let longest = self.buffers.end - self.buffers.start > config.max_request_line;
-                    let new = &self.buffers.input[new];
+                    let longest = self.received.len() + n > config.max_request_line;
+                    let new = self.received.add(n);
                     if longest || new.ends_with(b"\n") || new.contains(&b'\n') {
                         return Ok(true);
                     }
@@ -239,101 +321,25 @@ impl Link<'_> {
 
     /// Answers what could not be understood; nothing after it is read as a request (H1-CON-10).
     fn refuse(&mut self, reject: Reject) -> io::Result<Next> {
-        let arrived = &self.buffers.input[self.buffers.start..self.buffers.end];
+        let arrived = self.received.arrived();
         let blank = arrived.iter().take_while(|&&b| b == b'\r' || b == b'\n').count();
         let head_request = arrived[blank..].starts_with(b"HEAD ");
         let started = Instant::now();
         let server = self.wire.config.server_header.as_deref();
-        let lines = self.buffers.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);
+        let lines = self.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);
         let own = Own { head_request, version: Version::Http11, keep: false, lines };
-        self.buffers.output.clear();
-        let bytes = write_reject(&mut self.buffers.output, reject, &own);
-        let result = self.wire.write(&[&self.buffers.output]);
+        let mut output = self.wire.output();
+        let bytes = write_reject(&mut output, reject, &own);
+        let result = self.wire.send(&mut output, [b""; 2]);
+        drop(output);
         let outcome = Outcome { code: reject.code, bytes, aborted: result.is_err() };
         report(self.wire, &Told::refused(arrived), started, outcome);
         result.map(|()| Next::Linger)
     }
 }
 
-/// What one exchange works on.
-struct Parts<'p, 'b> {
-    head: &'p Head<'b>,
-    fields: &'p [Field<'b>],
-    /// What has arrived behind the head.
-    rest: &'p [u8],
-    output: &'p mut Vec<u8>,
-    heads: &'p mut HeadCache,
-    /// Whether this is the last request that the connection may send.
-    last: bool,
-}
-
-/// One request and its response. Also tells whether the request had a body, which then holds what arrived behind it.
-fn exchange(
-    wire: &Arc<Wire>,
-    service: &Service<'_>,
-    source: &mut Arc<BodySource>,
-    questions: &Arc<dyn Connection>,
-    parts: Parts<'_, '_>,
-) -> io::Result<(Next, bool)> {
-    let head = parts.head;
-    let started = wire.config.on_response.is_some().then(Instant::now);
-    let mut request = Request::new(service.info, &wire.peer);
-    request.method = head.method;
-    request.target = head.target;
-    request.path = head.path;
-    request.query_string = head.query_string;
-    request.version = head.version;
-    request.headers = parts.fields;
-    request.host = head.host;
-    request.connection = Some(questions);
-    let has_body = head.framing != Framing::None;
-    if has_body {
-        begin_body(wire, source, head, parts.rest);
-    }
-    if let Framing::Length(length) = head.framing {
-        request.content_length = Some(length);
-    }
-    // Somebody waits for this place, and this client has nothing more to say.
-    let make_room = parts.rest.is_empty() && (service.is_wanted)();
-    let keep = head.persistent && !parts.last && !make_room && !wire.is_closing();
-    let asked = Asked {
-        version: head.version,
-        head_request: head.method == "HEAD",
-        keep,
-        // With a body, what follows it is known only when it has been read.
-        more_to_come: !has_body && !parts.rest.is_empty(),
-    };
-    let input = if has_body { Input::new(Arc::clone(source) as Arc<dyn Source>) } else { Input::empty() };
-    let environ = Environ::new(&request, input);
-    // Only this thread writes it.
-    wire.requests.store(wire.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    wire.begin_app();
-    let mut response = Response::new(wire, has_body.then_some(&*source), parts.heads, parts.output, asked);
-    let result = response.call(service.application, environ);
-    let (outcome, keep, lost) = response.send(result);
-    if let Some(started) = started {
-        report(wire, &Told::of(&request), started, outcome);
-    }
-    if let Some(error) = lost {
-        return Err(error);
-    }
-    let remainder = if has_body { source.remainder() } else { Remainder::None };
-    let next = match remainder {
-        _ if outcome.aborted && wire.will_reset() => Next::Close,
-        // What is missing tells the client that this answer was cut. Those before it must arrive all the same.
-        _ if outcome.aborted => Next::Linger,
-        Remainder::None if keep => Next::Request,
-        Remainder::Small if keep => {
-            wire.flush()?;
-            if source.drain() { Next::Request } else { Next::Linger }
-        }
-        // The client may be sending still: the rest of a body, or requests it has no answer to yet.
-        _ => Next::Linger,
-    };
-    Ok((next, has_body))
-}
-
-/// Takes the connection's body source for this request, or a new one if the application still holds the old one.
+/// Begins the body of a request, in the connection's source, or in a new one if the application still holds the old one.
+/// `rest` is what has arrived behind the head.
 fn begin_body(wire: &Arc<Wire>, source: &mut Arc<BodySource>, head: &Head<'_>, rest: &[u8]) {
     if Arc::get_mut(source).is_none() {
         *source = Arc::new(BodySource::new(Arc::clone(wire)));

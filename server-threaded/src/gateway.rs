@@ -7,8 +7,8 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use gateway_spec::{
-    Application, Body, Calls, Connection, Environ, Error, FileBody, Misuse, StartResponse, Status, Version,
-    check_header,
+    Application, Body, Calls, Connection, Environ, Error, FileBody, Input, Misuse, Request, StartResponse, Status,
+    Version, check_header,
 };
 
 use crate::guard::{Guarded, guarded};
@@ -43,8 +43,6 @@ pub(crate) struct Response<'c> {
     /// The request's body, if it has one.
     body: Option<&'c Arc<BodySource>>,
     heads: &'c mut HeadCache,
-    /// Bytes of this response that are not sent.
-    out: &'c mut Vec<u8>,
     version: Version,
     head_request: bool,
     calls: Calls,
@@ -58,8 +56,8 @@ pub(crate) struct Response<'c> {
     /// Whether the application has returned its body.
     called: bool,
     /// The client cannot be written to.
-    lost: Option<io::Error>,
-    outcome: Outcome,
+    pub(crate) lost: Option<io::Error>,
+    pub(crate) outcome: Outcome,
 }
 
 /// What became of a response.
@@ -84,15 +82,12 @@ impl<'c> Response<'c> {
         wire: &'c Wire,
         body: Option<&'c Arc<BodySource>>,
         heads: &'c mut HeadCache,
-        out: &'c mut Vec<u8>,
         asked: Asked,
     ) -> Self {
-        out.clear();
         Self {
             wire,
             body,
             heads,
-            out,
             version: asked.version,
             head_request: asked.head_request,
             calls: Calls::new(),
@@ -107,26 +102,25 @@ impl<'c> Response<'c> {
     }
 
     /// Calls the application, and drops what it and others have put into the environ.
-    pub(crate) fn call(&mut self, application: &dyn Application, environ: Environ<'_>) -> Result<Body, Error> {
-        let result = guarded(|| {
-            let mut environ = environ;
-            application.call(&mut environ, self)
-        });
+    pub(crate) fn call(
+        &mut self,
+        application: &dyn Application,
+        request: &Request<'_>,
+        input: Input,
+    ) -> Result<Body, Error> {
+        let result = guarded(|| application.call(&mut Environ::new(request, input), self));
         self.called = true;
         result
     }
 
     /// Sends what the application returned; the environ is gone by now, and its input unless it was taken.
-    pub(crate) fn send(mut self, result: Result<Body, Error>) -> (Outcome, bool, Option<io::Error>) {
+    pub(crate) fn send(&mut self, result: Result<Body, Error>) {
         if let Err(error) = result.and_then(|body| self.send_body(body)) {
             self.fail(&*error);
         }
         if self.framing == Some(Framing::Close) {
             self.wire.set_tells_end(false); // it is there, or the connection is reset
         }
-        let Self { keep, lost, outcome, framing, .. } = self;
-        debug_assert!(framing.is_some() || outcome.code == 0);
-        (outcome, keep, lost)
     }
 
     /// Drives the body to its end. It is dropped here in any case, and that is `close()`.
@@ -134,16 +128,17 @@ impl<'c> Response<'c> {
         let body = match body.into_block() {
             Ok(block) => {
                 let allowed = self.calls.yielded(block.len())?;
-                self.note_excess(allowed, block.len());
-                let complete = self.calls.end();
-                if self.framing.is_none() {
-                    if block.is_empty() {
-                        complete.clone()?; // nothing was sent: a misuse can still become a 500
-                    }
-                    self.commit(self.length_of_whole(block.len() as u64));
+                if allowed < block.len() {
+                    self.note_excess(block.len() - allowed);
                 }
-                self.put(&block[..allowed]);
-                return self.finish(complete);
+                let complete = self.calls.end();
+                if self.framing.is_none() && block.is_empty() {
+                    complete.clone()?; // nothing was sent: a misuse can still become a 500
+                }
+                let mut output = self.wire.output();
+                self.commit(&mut output, self.length_of_whole(block.len() as u64));
+                self.put(&mut output, &block[..allowed]);
+                return self.finish(&mut output, complete);
             }
             Err(body) => body,
         };
@@ -169,10 +164,14 @@ impl<'c> Response<'c> {
             }
             empty_blocks = 0;
             let allowed = self.calls.yielded(block.len())?;
-            self.note_excess(allowed, block.len());
+            if allowed < block.len() {
+                self.note_excess(block.len() - allowed);
+            }
+            let rest = if self.framing.is_none() { body.len()? } else { None };
+            let mut output = self.wire.output();
             if self.framing.is_none() {
-                let known = body.len()?.map(|rest| rest.saturating_add(block.len() as u64));
-                self.commit(known);
+                let known = rest.map(|rest| rest.saturating_add(block.len() as u64));
+                self.commit(&mut output, known);
                 if let Some(Framing::Length(length)) = self.framing {
                     self.calls.announce(length);
                 }
@@ -180,8 +179,8 @@ impl<'c> Response<'c> {
             if self.is_without_content() {
                 break; // the head is known, and there is nothing else to know (GW-DEF-09)
             }
-            self.put(&block[..allowed]);
-            self.push();
+            self.put(&mut output, &block[..allowed]);
+            self.push(&mut output);
         }
         if let Err(error) = body.close() {
             self.log(&error.to_string()); // the response does not suffer from it (C-22)
@@ -189,9 +188,10 @@ impl<'c> Response<'c> {
         let complete = self.calls.end();
         if self.framing.is_none() {
             complete.clone()?;
-            self.commit(self.length_of_whole(0));
         }
-        self.finish(complete)
+        let mut output = self.wire.output();
+        self.commit(&mut output, self.length_of_whole(0));
+        self.finish(&mut output, complete)
     }
 
     fn send_file(&mut self, mut file: FileBody) -> Result<(), Error> {
@@ -200,22 +200,23 @@ impl<'c> Response<'c> {
         if length == 0 && self.framing.is_none() {
             self.calls.end()?;
         }
-        self.commit(self.length_of_whole(length));
+        let mut output = self.wire.output();
+        self.commit(&mut output, self.length_of_whole(length));
         if self.is_without_content() || length == 0 {
             let complete = self.calls.end();
-            return self.finish(complete);
+            return self.finish(&mut output, complete);
         }
         if self.framing == Some(Framing::Chunked) {
             // Only after a `write`; then the length is not known to the client.
             while let Some(block) = file.next_block()? {
                 self.check_wire()?;
-                self.put(&block);
-                self.push();
+                self.put(&mut output, &block);
+                self.push(&mut output);
             }
             let complete = self.calls.end();
-            return self.finish(complete);
+            return self.finish(&mut output, complete);
         }
-        self.push();
+        self.push(&mut output);
         let complete = self.calls.end();
         if self.lost.is_none() {
             match self.wire.write_file(file.file(), file.offset(), allowed) {
@@ -228,7 +229,7 @@ impl<'c> Response<'c> {
                 Err(error) => self.lost = Some(error),
             }
         }
-        self.finish(complete)
+        self.finish(&mut output, complete)
     }
 
     /// Waits until a body that has nothing yet may have something.
@@ -244,7 +245,7 @@ impl<'c> Response<'c> {
             return Ok(());
         }
         // What was written before must not wait as well.
-        self.push();
+        self.push(&mut self.wire.output());
         let waker = waker.get_or_insert_with(|| Arc::new(Unpark(thread::current())).into());
         body.set_waker(waker)?;
         if self.wire.client_gone() {
@@ -265,14 +266,15 @@ impl<'c> Response<'c> {
         self.head_request || matches!(self.started.code, 204 | 205 | 304)
     }
 
-    fn note_excess(&self, allowed: usize, length: usize) {
-        if allowed < length && !self.is_without_content() {
-            self.log(&format!("GW-CL-01: the body goes past its length; {} bytes were cut", length - allowed));
+    #[cold]
+    fn note_excess(&self, excess: usize) {
+        if !self.is_without_content() {
+            self.log(&format!("GW-CL-01: the body goes past its length; {excess} bytes were cut"));
         }
     }
 
     /// The head goes out: chooses the framing, given the length of the body if that is known.
-    fn commit(&mut self, known: Option<u64>) {
+    fn commit(&mut self, output: &mut Vec<u8>, known: Option<u64>) {
         if self.framing.is_some() {
             return;
         }
@@ -288,10 +290,9 @@ impl<'c> Response<'c> {
             self.settle_input(body);
         }
         self.keep &= framing != Framing::Close && !self.wire.is_closing();
-        let described = if code == 304 { declared } else { declared.or(known) };
-        let ending = Ending { framing, described, code, version: self.version, keep: self.keep };
+        let ending = Ending { framing, version: self.version, keep: self.keep };
         let server = self.wire.config.server_header.as_deref();
-        self.out.extend_from_slice(self.heads.end(ending, self.wire.clock.unix(), server, add));
+        output.extend_from_slice(self.heads.end(ending, self.wire.clock.unix(), server, add));
     }
 
     /// The head of the answer goes out: no 100 may follow, and what is left of the request's body decides whether the
@@ -306,49 +307,51 @@ impl<'c> Response<'c> {
     }
 
     /// Adds content to what goes out next; large blocks go at once.
-    fn put(&mut self, content: &[u8]) {
+    fn put(&mut self, output: &mut Vec<u8>, content: &[u8]) {
         if content.is_empty() || self.is_without_content() {
             return;
         }
         self.outcome.bytes += content.len() as u64;
         let chunked = self.framing == Some(Framing::Chunked);
         if chunked {
-            response::write_chunk_size(self.out, content.len());
+            response::write_chunk_size(output, content.len());
         }
-        if content.len() <= COPIED {
-            self.out.extend_from_slice(content);
-            if chunked {
-                self.out.extend_from_slice(b"\r\n");
-            }
-        } else if self.lost.is_none() {
-            let end: &[u8] = if chunked { b"\r\n" } else { b"" };
-            self.lost = self.wire.write(&[self.out, content, end]).err();
-            self.out.clear();
+        if content.len() > COPIED {
+            self.push_with(output, [content, if chunked { b"\r\n" } else { b"" }]);
+            return;
+        }
+        output.extend_from_slice(content);
+        if chunked {
+            output.extend_from_slice(b"\r\n");
         }
     }
 
     /// Sends what is there, without delay (GW-BUF-03).
-    fn push(&mut self) {
-        if !self.out.is_empty() && self.lost.is_none() && self.framing.is_some() {
-            self.lost = self.wire.write(&[self.out]).err();
-            self.out.clear();
+    fn push(&mut self, output: &mut Vec<u8>) {
+        if !output.is_empty() && self.framing.is_some() {
+            self.push_with(output, [b""; 2]);
         }
     }
 
+    /// Sends what is there and what comes behind it.
+    fn push_with(&mut self, output: &mut Vec<u8>, blocks: [&[u8]; 2]) {
+        if self.lost.is_none() {
+            self.lost = self.wire.send(output, blocks).err();
+        }
+        output.clear();
+    }
+
     /// The body has ended. `complete` says whether it was as long as declared.
-    fn finish(&mut self, complete: Result<(), Misuse>) -> Result<(), Error> {
+    fn finish(&mut self, output: &mut Vec<u8>, complete: Result<(), Misuse>) -> Result<(), Error> {
         complete?;
         self.check_wire()?;
         if self.framing == Some(Framing::Chunked) {
-            self.out.extend_from_slice(response::LAST_CHUNK);
+            output.extend_from_slice(response::LAST_CHUNK);
         }
-        if self.more_to_come && self.keep {
-            if self.wire.hold(self.out) > HELD {
-                self.lost = self.wire.flush().err();
-            }
-            self.out.clear();
+        if self.more_to_come && self.keep && output.len() <= HELD {
+            self.wire.hold();
         } else {
-            self.push();
+            self.push(output);
         }
         Ok(self.check_wire()?)
     }
@@ -369,7 +372,7 @@ impl<'c> Response<'c> {
             self.log(&error.to_string());
         }
         if self.framing.is_some() {
-            self.push(); // what was yielded before the error, as far as it goes
+            self.push(&mut self.wire.output()); // what was yielded before the error, as far as it goes
             self.outcome.aborted = true;
             self.keep = false;
             if self.framing == Some(Framing::Close) {
@@ -384,10 +387,9 @@ impl<'c> Response<'c> {
 
     /// Sends an answer of the server's own; `may_keep` says whether the connection can go on.
     fn answer(&mut self, reject: Reject, may_keep: bool) {
-        self.out.clear();
         self.started.code = reject.code;
         self.outcome.code = reject.code;
-        self.framing = Some(Framing::NoContent);
+        self.framing = Some(Framing::NoContent(None));
         if let Some(body) = self.body {
             self.settle_input(body);
         }
@@ -395,8 +397,9 @@ impl<'c> Response<'c> {
         let server = self.wire.config.server_header.as_deref();
         let lines = self.heads.date.lines(self.wire.clock.unix(), server, Add::BOTH);
         let own = response::Own { head_request: self.head_request, version: self.version, keep: self.keep, lines };
-        self.outcome.bytes = response::write_reject(self.out, reject, &own);
-        self.push();
+        let mut output = self.wire.output();
+        self.outcome.bytes = response::write_reject(&mut output, reject, &own);
+        self.push(&mut output);
     }
 
     fn log(&self, what: &str) {
@@ -432,7 +435,7 @@ impl StartResponse for Response<'_> {
             let mut hints = Vec::new();
             response::write_early_hints(&mut hints, headers);
             self.check_wire()?;
-            self.lost = self.wire.write(&[&hints]).err();
+            self.lost = self.wire.write(&hints).err();
             self.check_wire()?;
         }
         Ok(())
@@ -451,9 +454,10 @@ impl Write for Response<'_> {
         }
         self.check_wire()?;
         self.calls.written(content.len()).map_err(io::Error::other)?;
-        self.commit(None);
-        self.put(content);
-        self.push();
+        let mut output = self.wire.output();
+        self.commit(&mut output, None);
+        self.put(&mut output, content);
+        self.push(&mut output);
         self.check_wire()
     }
 

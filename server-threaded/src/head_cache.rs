@@ -74,7 +74,7 @@ mod tests {
     use crate::h1::response::Framing;
 
     fn ending(length: u64, keep: bool) -> Ending {
-        Ending { framing: Framing::Length(length), described: None, code: 200, version: Version::Http11, keep }
+        Ending { framing: Framing::Length(length), version: Version::Http11, keep }
     }
 
     /// The head of one response; `None` if the application's headers are refused.

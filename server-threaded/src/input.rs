@@ -305,7 +305,13 @@ impl State {
     fn receive(&mut self, source: &BodySource, out: &mut [u8]) -> Result<usize, Failure> {
         // Whoever waits for this client must have all that was written for it, and the 100 it waits for.
         let wire = &source.wire;
-        let told = source.continues.send(|| wire.write(&[CONTINUE])).unwrap_or_else(|| wire.flush());
+        let mut told = None;
+        if source.continues.is_owed() {
+            // The lock comes first: who answers holds it, and waits for a 100 that is on its way.
+            let mut output = wire.output();
+            told = source.continues.send(|| wire.send(&mut output, [CONTINUE, b""]));
+        }
+        let told = told.unwrap_or_else(|| wire.flush());
         told.map_err(|_| Failure::Gone)?;
         let start = Instant::now();
         let result = wire.read(out, Wait::More, self.pace.left());

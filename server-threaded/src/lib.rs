@@ -31,7 +31,7 @@
 //! | `connection.rs` | one connection, from its first byte to its end |
 //! | `gateway.rs`, `guard.rs` | one response: `start_response`, the body, its framing; panics |
 //! | `head_cache.rs` | the response head that was sent last |
-//! | `input.rs` | the request body |
+//! | `received.rs`, `input.rs` | what has arrived; the request body |
 //! | `wire.rs`, `pace.rs`, `transport.rs` | reading and writing with deadlines; how slow a peer may be; sockets |
 //! | `h1/` | HTTP/1.1: rules as functions of bytes |
 
@@ -46,6 +46,7 @@ mod head_cache;
 mod hooks;
 mod input;
 mod pace;
+mod received;
 mod server;
 mod transport;
 mod watch;

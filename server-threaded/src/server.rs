@@ -376,7 +376,8 @@ impl Shared {
         {
             return;
         }
-        let wire = Arc::new(Wire::new(stream, peer, Arc::clone(config), Arc::clone(&state.clock)));
+        let output = std::mem::take(&mut buffers.output);
+        let wire = Arc::new(Wire::new(stream, peer, Arc::clone(config), Arc::clone(&state.clock), output));
         let _registered = state.admission.register(&wire);
         if state.cut_all.load(Ordering::SeqCst) {
             wire.stop(); // the list was cut before this one was in it
@@ -388,5 +389,6 @@ impl Shared {
         {
             hook(&wire.peer, &error);
         }
+        buffers.output = wire.take_output();
     }
 }

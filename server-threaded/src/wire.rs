@@ -27,7 +27,7 @@ const WRITE_RETRY: Duration = Duration::from_millis(500);
 const LINGER_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many blocks go into one call; answers have no more.
-const MOST_BLOCKS: usize = 8;
+const MOST_BLOCKS: usize = 3;
 
 /// One connection.
 pub(crate) struct Wire {
@@ -36,9 +36,10 @@ pub(crate) struct Wire {
     pub(crate) config: Arc<Config>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) watch: Watch,
-    /// Finished answers to pipelined requests, kept back to be sent with the next one. The watchdog sends them if the
-    /// next one takes its time (GW-BUF-05).
-    held: Mutex<Vec<u8>>,
+    /// What goes out next: finished answers to pipelined requests, kept back to be sent with the next one, and behind them
+    /// the answer in hand. The watchdog sends it if the next answer takes its time (GW-BUF-05).
+    output: Mutex<Vec<u8>>,
+    /// Whether something is kept back.
     holds: AtomicBool,
     /// Requests that reached the application; written by the connection's thread only.
     pub(crate) requests: AtomicU64,
@@ -59,14 +60,15 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) fn new(stream: Stream, peer: Peer, config: Arc<Config>, clock: Arc<Clock>) -> Self {
+    /// `output` is empty memory that may have served another connection.
+    pub(crate) fn new(stream: Stream, peer: Peer, config: Arc<Config>, clock: Arc<Clock>, output: Vec<u8>) -> Self {
         Self {
             stream,
             peer,
             config,
             clock,
             watch: Watch::new(),
-            held: Mutex::default(),
+            output: Mutex::new(output),
             holds: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             app_deadline: AtomicU64::new(0),
@@ -165,38 +167,47 @@ impl Wire {
         }
     }
 
-    /// Sends everything that is held back, then `blocks`, in one call if the client takes it.
-    pub(crate) fn write(&self, blocks: &[&[u8]]) -> io::Result<()> {
-        if !self.holds.load(Ordering::Relaxed) {
-            return self.write_blocks(blocks);
-        }
-        // Under the lock, so that the watchdog does not write at the same time.
-        let mut held = self.lock_held();
-        let mut all = [&[][..]; MOST_BLOCKS];
-        let result = match all.get_mut(..=blocks.len()) {
-            Some(all) => {
-                all[0] = &held;
-                all[1..].copy_from_slice(blocks);
-                self.write_blocks(all)
-            }
-            None => self.write_blocks(&[&held]).and_then(|()| self.write_blocks(blocks)),
+    /// What goes out next. Whoever adds to it sends it, or says that it is to be [held](Self::hold).
+    pub(crate) fn output(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the output, then `blocks`, in one call if the client takes it.
+    ///
+    /// The output comes from its [lock](Self::output), so that the watchdog does not write at the same time.
+    pub(crate) fn send(&self, output: &mut Vec<u8>, blocks: [&[u8]; 2]) -> io::Result<()> {
+        let [content, end] = blocks;
+        let result = if content.is_empty() && end.is_empty() {
+            self.write_blocks(&[output])
+        } else {
+            self.write_blocks(&[output, content, end])
         };
-        held.clear();
+        output.clear();
         self.holds.store(false, Ordering::Relaxed);
         result
     }
 
-    /// Keeps bytes back, to be sent with the next ones; how many there are now.
-    pub(crate) fn hold(&self, bytes: &[u8]) -> usize {
-        let mut held = self.lock_held();
-        held.extend_from_slice(bytes);
+    /// The memory of the output, emptied, when the connection has ended.
+    pub(crate) fn take_output(&self) -> Vec<u8> {
+        let mut output = std::mem::take(&mut *self.output());
+        output.clear();
+        self.holds.store(false, Ordering::Relaxed);
+        output
+    }
+
+    /// Leaves the output where it is, to be sent with what comes next.
+    pub(crate) fn hold(&self) {
         self.holds.store(true, Ordering::Relaxed);
-        held.len()
+    }
+
+    /// Sends what is held back, then `bytes`.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        self.send(&mut self.output(), [bytes, b""])
     }
 
     /// Sends what is held back.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        if self.holds.load(Ordering::Relaxed) { self.write(&[]) } else { Ok(()) }
+        if self.holds.load(Ordering::Relaxed) { self.send(&mut self.output(), [b""; 2]) } else { Ok(()) }
     }
 
     /// For the watchdog: sends what is held back as far as that is possible without waiting.
@@ -204,20 +215,19 @@ impl Wire {
         if !self.holds.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(mut held) = self.held.try_lock() else { return };
+        let Ok(mut output) = self.output.try_lock() else { return };
         // An error will be met by the connection's own thread as well.
-        if let Ok(sent) = self.stream.try_write(&held) {
-            held.drain(..sent);
+        if let Ok(sent) = self.stream.try_write(&output) {
+            output.drain(..sent);
         }
-    }
-
-    fn lock_held(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write_blocks(&self, blocks: &[&[u8]]) -> io::Result<()> {
         self.check_stopped()?;
         let total: usize = blocks.iter().map(|block| block.len()).sum();
+        if total == 0 {
+            return Ok(()); // the watchdog has sent it all
+        }
         let mut sent = match *blocks {
             [block] => self.stream.try_write(block)?,
             _ => self.send_vectored(blocks, 0)?,

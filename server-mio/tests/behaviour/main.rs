@@ -25,6 +25,8 @@ mod hooks;
 mod kept;
 #[path = "../../../server-threaded/tests/threads/panics.rs"]
 mod panics;
+#[path = "../../../server-threaded/tests/threads/repeated.rs"]
+mod repeated;
 #[path = "../../../server-threaded/tests/threads/settings.rs"]
 mod settings;
 #[path = "../../../server-threaded/tests/threads/shutdown.rs"]

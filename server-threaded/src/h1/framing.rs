@@ -45,6 +45,33 @@ enum Expectation {
     Other,
 }
 
+/// Which of the fields that the server itself must understand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    None,
+    Host,
+    Expect,
+    Connection,
+    ContentLength,
+    TransferEncoding,
+}
+
+impl Part {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        // By length first: most names are done after one comparison of numbers.
+        match name.len() {
+            4 if is(b"host") => Self::Host,
+            6 if is(b"expect") => Self::Expect,
+            10 if is(b"connection") => Self::Connection,
+            14 if is(b"content-length") => Self::ContentLength,
+            17 if is(b"transfer-encoding") => Self::TransferEncoding,
+            _ => Self::None,
+        }
+    }
+}
+
 impl Framer {
     /// Reads the field lines.
     pub(crate) fn read(fields: &[Field<'_>]) -> Result<Self, Reject> {
@@ -55,17 +82,21 @@ impl Framer {
         Ok(framer)
     }
 
+    /// Whether a field of this name says something of the request.
+    pub(super) fn reads(name: &[u8]) -> bool {
+        Part::of(name) != Part::None
+    }
+
     fn field(&mut self, index: usize, field: &Field<'_>) -> Result<(), Reject> {
-        let is = |name: &str| field.name.eq_ignore_ascii_case(name);
-        // By length first: most names are done after one comparison of numbers.
-        match field.name.len() {
-            0 => Err(Reject::bad_request("A field has no name.")),
+        match Part::of(field.name.as_bytes()) {
+            Part::None if field.name.is_empty() => Err(Reject::bad_request("A field has no name.")),
+            Part::None => Ok(()),
             // Every request that reaches this server is about an http URI, which has a host (H1-TGT-06).
-            4 if is("host") && !is_authority(field.value) => {
+            Part::Host if !is_authority(field.value) => {
                 Err(Reject::bad_request("The Host field is not a host with a port."))
             }
-            4 if is("host") => once(&mut self.host, index, "There are two Host fields."),
-            6 if is("expect") => {
+            Part::Host => once(&mut self.host, index, "There are two Host fields."),
+            Part::Expect => {
                 // A list; empty elements are skipped (H1-SYN-02).
                 for expectation in list(field.value).filter(|expectation| !expectation.is_empty()) {
                     let continues = expectation.eq_ignore_ascii_case(b"100-continue");
@@ -74,16 +105,15 @@ impl Framer {
                 }
                 Ok(())
             }
-            10 if is("connection") => {
+            Part::Connection => {
                 for option in list(field.value) {
                     self.close |= option.eq_ignore_ascii_case(b"close");
                     self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 }
                 Ok(())
             }
-            14 if is("content-length") => once(&mut self.length, index, "There are two Content-Length fields."),
-            17 if is("transfer-encoding") => self.coding(field.value),
-            _ => Ok(()),
+            Part::ContentLength => once(&mut self.length, index, "There are two Content-Length fields."),
+            Part::TransferEncoding => self.coding(field.value),
         }
     }
 

@@ -8,7 +8,7 @@ use gateway_spec::{Field, Version};
 use super::Reject;
 use super::framing::{Framer, Framing};
 use super::grammar::tokenize;
-use super::scan::{LastHead, scan};
+use super::scan::{LastHead, Tokens, scan};
 use super::target::Target;
 
 /// How many empty lines before a request line are skipped (H1-PARSE-05). Old clients send one after a body.
@@ -41,6 +41,8 @@ pub(crate) struct Head<'b> {
     pub(crate) expects_continue: bool,
     /// How many bytes the head took, empty lines before it included.
     pub(crate) length: usize,
+    /// The head itself, in two parts.
+    octets: [&'b [u8]; 2],
 }
 
 /// Keeps the memory of a list of fields from one request to the next.
@@ -66,76 +68,102 @@ fn recycle<'b>(mut fields: Vec<Field<'_>>) -> Vec<Field<'b>> {
     fields.into_iter().map(|_| Field::EMPTY).collect()
 }
 
-/// Parses the head at the beginning of what has `arrived` in the buffer, where the rest is old; `None` if more is needed.
+/// Reads a usual head at the beginning of what has `arrived` in the buffer, where the rest is old; `None` if it is not usual
+/// or not whole: then [`parse`] knows.
 ///
-/// `last` is kept from one head of a connection to the next. `fields` gets the field lines. Call again only after a line
-/// feed has arrived: nothing changes before.
-pub(crate) fn parse<'b>(
-    buffer: &'b [u8],
+/// `last` is kept from one head of a connection to the next. `fields` gets the field lines.
+pub(crate) fn usual<'b>(
+    buffer: &[u8],
     arrived: Range<usize>,
     limits: &Limits,
     last: &'b mut LastHead,
     fields: &mut Vec<Field<'b>>,
 ) -> Result<Option<Head<'b>>, Reject> {
-    let Some(blank) = skip_blank_lines(&buffer[arrived.clone()])? else { return Ok(None) };
-    let arrived = arrived.start + blank..arrived.end;
-    let scanned = scan(buffer, arrived.clone(), limits.fields, last);
+    let Ok(Some(blank)) = skip_blank_lines(&buffer[arrived.clone()]) else { return Ok(None) };
+    let Some(length) = scan(buffer, arrived.start + blank..arrived.end, limits.fields, last) else { return Ok(None) };
     // Not to be changed any more: the head borrows from it.
     let last: &'b LastHead = last;
+    let Some(tokens) = last.tokens(length) else { return Ok(None) };
     let section = &last.section;
-    let scanned = scanned.and_then(|length| last.tokens(length));
-    let was_scanned = scanned.is_some();
-    let parsed = match scanned {
-        Some(parsed) => {
-            section.list(fields);
-            parsed
-        }
-        None => {
-            let head = &buffer[arrived];
-            match tokenize(head, limits, fields)? {
-                Some(parsed) => parsed,
-                None => {
-                    check_growth(head, limits)?;
-                    return Ok(None);
-                }
-            }
-        }
-    };
-    if parsed.method.len() + parsed.target.len() + "  HTTP/1.1".len() > limits.request_line {
-        return Err(Reject::new(414, "The request line is too long."));
-    }
-    if parsed.length > limits.head {
-        return Err(TOO_LARGE);
-    }
+    section.list(fields);
+    check_size(&tokens, limits)?;
     let framer = match section.framer().get() {
-        Some(framer) if was_scanned => framer,
-        _ => {
+        Some(framer) => framer,
+        None => {
             let framer = Framer::read(fields)?;
-            section.framer().set(was_scanned.then_some(framer));
+            section.framer().set(Some(framer));
             framer
         }
     };
-    let host = framer.host(parsed.version)?.and_then(|index| {
-        if was_scanned { section.value(index) } else { str::from_utf8(fields.get(index)?.value).ok() }
-    });
-    let target = Target::parse(parsed.method, parsed.target, parsed.marks)?;
-    if parsed.method == "CONNECT" {
-        // H1-METH-18: an origin server, not a tunnel.
-        return Err(Reject::new(501, "This server makes no tunnels."));
+    let host = framer.host(tokens.version)?.and_then(|index| section.value(index));
+    Head::new(&tokens, host, &framer, fields, limits, last.octets(), blank).map(Some)
+}
+
+/// Parses the head at the beginning of what has `arrived`; `None` if more is needed.
+///
+/// `fields` gets the field lines. Call again only after a line feed has arrived: nothing changes before.
+pub(crate) fn parse<'b>(
+    arrived: &'b [u8],
+    limits: &Limits,
+    fields: &mut Vec<Field<'b>>,
+) -> Result<Option<Head<'b>>, Reject> {
+    let Some(blank) = skip_blank_lines(arrived)? else { return Ok(None) };
+    let head = &arrived[blank..];
+    let Some(tokens) = tokenize(head, limits, fields)? else {
+        check_growth(head, limits)?;
+        return Ok(None);
+    };
+    check_size(&tokens, limits)?;
+    let framer = Framer::read(fields)?;
+    let host = framer.host(tokens.version)?.and_then(|index| str::from_utf8(fields.get(index)?.value).ok());
+    Head::new(&tokens, host, &framer, fields, limits, [&head[..tokens.length], b""], blank).map(Some)
+}
+
+impl<'b> Head<'b> {
+    /// Puts together what was found.
+    fn new(
+        tokens: &Tokens<'b>,
+        host: Option<&'b str>,
+        framer: &Framer,
+        fields: &[Field<'b>],
+        limits: &Limits,
+        octets: [&'b [u8]; 2],
+        blank: usize,
+    ) -> Result<Self, Reject> {
+        let target = Target::parse(tokens.method, tokens.target, tokens.marks)?;
+        if tokens.method == "CONNECT" {
+            // H1-METH-18: an origin server, not a tunnel.
+            return Err(Reject::new(501, "This server makes no tunnels."));
+        }
+        let framing = framer.framing(tokens.version, limits.body, fields)?;
+        Ok(Self {
+            method: tokens.method,
+            target: tokens.target,
+            path: target.path,
+            query_string: target.query,
+            version: tokens.version,
+            host: target.authority.or(host),
+            framing,
+            persistent: framer.persistent(tokens.version),
+            expects_continue: framer.expects_continue(tokens.version)? && framing != Framing::None,
+            length: blank + tokens.length,
+            octets,
+        })
     }
-    let framing = framer.framing(parsed.version, limits.body, fields)?;
-    Ok(Some(Head {
-        method: parsed.method,
-        target: parsed.target,
-        path: target.path,
-        query_string: target.query,
-        version: parsed.version,
-        host: target.authority.or(host),
-        framing,
-        persistent: framer.persistent(parsed.version),
-        expects_continue: framer.expects_continue(parsed.version)? && framing != Framing::None,
-        length: blank + parsed.length,
-    }))
+
+    /// How long this very head is at the beginning of what has `arrived`, if it is there again.
+    pub(crate) fn repeated(&self, arrived: &[u8]) -> Option<usize> {
+        let [line, section] = self.octets;
+        arrived.strip_prefix(line)?.starts_with(section).then_some(line.len() + section.len())
+    }
+}
+
+/// Refuses a whole head that is too large.
+fn check_size(tokens: &Tokens<'_>, limits: &Limits) -> Result<(), Reject> {
+    if tokens.method.len() + tokens.target.len() + "  HTTP/1.1".len() > limits.request_line {
+        return Err(Reject::new(414, "The request line is too long."));
+    }
+    if tokens.length > limits.head { Err(TOO_LARGE) } else { Ok(()) }
 }
 
 pub(super) const TOO_LARGE: Reject = Reject::new(431, "The header section is too large.");
@@ -180,8 +208,21 @@ mod tests {
 
     const LIMITS: Limits = Limits { request_line: 8192, head: 32768, fields: 100, body: 1 << 20 };
 
+    /// As a connection reads a head.
+    fn read<'b>(
+        bytes: &'b [u8],
+        limits: &Limits,
+        last: &'b mut LastHead,
+        fields: &mut Vec<Field<'b>>,
+    ) -> Result<Option<Head<'b>>, Reject> {
+        match usual(bytes, 0..bytes.len(), limits, last, fields)? {
+            Some(head) => Ok(Some(head)),
+            None => parse(bytes, limits, fields),
+        }
+    }
+
     fn outcome(bytes: &[u8]) -> Result<Option<usize>, u16> {
-        parse(bytes, 0..bytes.len(), &LIMITS, &mut LastHead::default(), &mut Vec::new())
+        read(bytes, &LIMITS, &mut LastHead::default(), &mut Vec::new())
             .map(|head| head.map(|head| head.length))
             .map_err(|reject| reject.code)
     }
@@ -191,7 +232,7 @@ mod tests {
         let bytes =
             b"\r\nPOST http://good:80/a%20b?x=1 HTTP/1.0\r\nhost: evil\r\nX:  a b \r\nContent-Length: 5\r\n\r\nhello";
         let (mut last, mut fields) = (LastHead::default(), Vec::new());
-        let head = parse(bytes, 0..bytes.len(), &LIMITS, &mut last, &mut fields).unwrap().unwrap();
+        let head = read(bytes, &LIMITS, &mut last, &mut fields).unwrap().unwrap();
         assert_eq!((head.method, head.path, head.query_string), ("POST", "/a%20b", "x=1"));
         assert_eq!((head.host, head.version), (Some("good:80"), Version::Http10));
         assert_eq!((head.framing, head.persistent), (Framing::Length(5), false));
@@ -249,19 +290,51 @@ mod tests {
             }
         }
 
-        /// Whatever was read before, a head is read as if it were the first.
+        /// Whatever was read before, and however much of a head has arrived before all of it, a head is read as if it were
+        /// the first.
         #[test]
         fn a_head_is_read_as_if_it_were_the_first(heads in proptest::collection::vec(
             ("(GET /|POST /a\\?b|OPTIONS \\*) HTTP/1\\.[01]\r\n",
-             "(Host: a\r\n|Host: b\r\n|Host: a,\r\n){0,2}(Content-Length: 5\r\n|Expect: x\r\n|X:y\r\n)?(X: [ab]\r\n){0,2}\r\n"), 1..12)) {
+             "(Host: a\r\n|Host: b\r\n|Host: a,\r\n){0,2}(Content-Length: 5\r\n|Expect: x\r\n|X:y\r\n)?(X: [ab]{0,2}\r\n){0,2}\r\n",
+             any::<proptest::sample::Index>(), any::<bool>()), 1..12)) {
             let seen = |head: Option<Head<'_>>| format!("{head:?}");
             let mut last = LastHead::default();
-            for (line, fields) in heads {
+            for (line, fields, cut, is_old_behind) in heads {
                 let bytes = [line, fields].concat().into_bytes();
+                let cut = cut.index(bytes.len());
+                let behind = if is_old_behind { &bytes[..] } else { &bytes[..cut] };
+                let part = usual(behind, 0..cut, &LIMITS, &mut last, &mut Vec::new()).map(seen);
+                prop_assert_eq!(part, Ok("None".to_owned()));
                 let (mut alone, mut one, mut other) = (LastHead::default(), Vec::new(), Vec::new());
-                let expected = parse(&bytes, 0..bytes.len(), &LIMITS, &mut alone, &mut one).map(seen);
-                prop_assert_eq!(parse(&bytes, 0..bytes.len(), &LIMITS, &mut last, &mut other).map(seen), expected);
+                let expected = read(&bytes, &LIMITS, &mut alone, &mut one).map(seen);
+                prop_assert_eq!(read(&bytes, &LIMITS, &mut last, &mut other).map(seen), expected);
                 prop_assert_eq!(one, other);
+            }
+        }
+
+        /// A head that is taken for the one before is read as that one, and it is so exactly if it is the same.
+        #[test]
+        fn a_repeated_head_is_the_same(
+            line in "(\r\n)?(GET /|POST /a\\?b) HTTP/1\\.[01]\r\n", fields in "Host: a\r\n(X: [ab]{0,2}\r\n){0,2}\r\n",
+            other_line in "(\r\n)?(GET /|POST /a\\?b) HTTP/1\\.[01]\r\n", other in "Host: a\r\n(X: [ab]{0,2}\r\n){0,2}\r\n",
+            is_same: bool, is_usual: bool, behind in "[ -~]{0,9}",
+        ) {
+            let one = if is_usual { [line, fields].concat() } else { [line, fields.replace("Host: ", "Host:")].concat() };
+            let next = if is_same { one.clone() } else { [other_line, other].concat() };
+            let next = [next, behind.clone()].concat();
+            let (mut last, mut list) = (LastHead::default(), Vec::new());
+            let head = read(one.as_bytes(), &LIMITS, &mut last, &mut list).unwrap().unwrap();
+            let repeated = head.repeated(next.as_bytes());
+            let is_there = next.starts_with(one.trim_start());
+            prop_assert_eq!(repeated, is_there.then_some(one.trim_start().len()));
+            for cut in 0..repeated.unwrap_or(0) {
+                prop_assert_eq!(head.repeated(&next.as_bytes()[..cut]), None);
+            }
+            if let Some(length) = repeated {
+                let (mut alone, mut again) = (LastHead::default(), Vec::new());
+                let expected = read(next.as_bytes(), &LIMITS, &mut alone, &mut again).unwrap().unwrap();
+                prop_assert_eq!(format!("{head:?}"), format!("{:?}", Head { length: head.length, ..expected }));
+                prop_assert_eq!((length, list), (expected.length, again));
             }
         }
 

@@ -58,6 +58,10 @@ impl RequestLine {
         self.parts = Some(parts);
     }
 
+    pub(super) const fn octets(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
     pub(super) fn clear(&mut self) {
         self.parts = None;
     }

@@ -9,8 +9,9 @@ use super::Reject;
 /// How the end of a response body is told (RFC 9112 section 6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// There is no content: the response is to HEAD, or is a 204 or 304 (H1-RFR-09).
-    NoContent,
+    /// There is no content: the response is to HEAD, or is a 204 or 304 (H1-RFR-09). The length that is told is that of the
+    /// content there would be, if it is known (H1-NOB-03).
+    NoContent(Option<u64>),
     /// `Content-Length`, whoever declared it.
     Length(u64),
     /// `Transfer-Encoding: chunked`.
@@ -34,8 +35,12 @@ pub(crate) struct Facts {
 impl Framing {
     /// Chooses; self-delimited if possible (H1-RFR-08), never chunked for HTTP/1.0 (H1-RFR-05).
     pub(crate) fn choose(facts: &Facts) -> Self {
-        if facts.head_request || matches!(facts.code, 204 | 304) {
-            Self::NoContent
+        if facts.code == 204 {
+            Self::NoContent(None) // H1-NOB-05
+        } else if facts.code == 304 {
+            Self::NoContent(facts.declared)
+        } else if facts.head_request {
+            Self::NoContent(facts.declared.or(facts.known))
         } else if facts.code == 205 {
             Self::Length(0) // H1-NOB-07
         } else if let Some(length) = facts.declared.or(facts.known) {
@@ -82,10 +87,6 @@ fn write_status_line(out: &mut Vec<u8>, status: &Status) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
     pub(crate) framing: Framing,
-    /// For a response without content: the length that the application declared (H1-NOB-03), or that of the body that
-    /// is not sent.
-    pub(crate) described: Option<u64>,
-    pub(crate) code: u16,
     pub(crate) version: Version,
     pub(crate) keep: bool,
 }
@@ -93,17 +94,14 @@ pub(crate) struct Ending {
 /// Ends a head: `lines` (`Date` and `Server`), framing, persistence, the empty line.
 pub(crate) fn finish_head(out: &mut Vec<u8>, ending: &Ending, lines: &[u8]) {
     out.extend_from_slice(lines);
-    let length = match ending.framing {
-        Framing::Length(length) => Some(length),
-        Framing::NoContent if ending.code != 204 => ending.described, // H1-NOB-05
-        _ => None,
-    };
-    if let Some(length) = length {
-        out.extend_from_slice(b"Content-Length: ");
-        write_number(out, length);
-        out.extend_from_slice(b"\r\n");
-    } else if ending.framing == Framing::Chunked {
-        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    match ending.framing {
+        Framing::Length(length) | Framing::NoContent(Some(length)) => {
+            out.extend_from_slice(b"Content-Length: ");
+            write_number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::NoContent(None) | Framing::Close => {}
     }
     if !ending.keep {
         out.extend_from_slice(b"Connection: close\r\n");
@@ -131,8 +129,8 @@ pub(crate) fn write_reject(out: &mut Vec<u8>, reject: Reject, own: &Own<'_>) -> 
         out.extend_from_slice(b"Retry-After: 1\r\n");
     }
     let length = reject.why.len() as u64 + 1;
-    let framing = if own.head_request { Framing::NoContent } else { Framing::Length(length) };
-    let ending = Ending { framing, described: Some(length), code: reject.code, version: own.version, keep: own.keep };
+    let framing = if own.head_request { Framing::NoContent(Some(length)) } else { Framing::Length(length) };
+    let ending = Ending { framing, version: own.version, keep: own.keep };
     finish_head(out, &ending, own.lines);
     if own.head_request {
         return 0;
@@ -191,28 +189,31 @@ mod tests {
         assert_eq!(facts(Http11, false, 200, Some(4), Some(5)), Framing::Length(4));
         assert_eq!(facts(Http11, false, 200, None, None), Framing::Chunked);
         assert_eq!(facts(Http10, false, 200, None, None), Framing::Close);
-        assert_eq!(facts(Http11, true, 200, None, None), Framing::NoContent);
-        assert_eq!(facts(Http11, false, 204, Some(5), None), Framing::NoContent);
-        assert_eq!(facts(Http11, false, 304, Some(5), Some(0)), Framing::NoContent);
+        assert_eq!(facts(Http11, true, 200, None, None), Framing::NoContent(None));
+        assert_eq!(facts(Http11, true, 200, None, Some(7)), Framing::NoContent(Some(7)));
+        assert_eq!(facts(Http11, true, 200, Some(5), Some(7)), Framing::NoContent(Some(5)));
+        assert_eq!(facts(Http11, false, 204, Some(5), Some(7)), Framing::NoContent(None));
+        assert_eq!(facts(Http11, true, 204, Some(5), Some(7)), Framing::NoContent(None));
+        assert_eq!(facts(Http11, false, 304, Some(5), Some(0)), Framing::NoContent(Some(5)));
+        assert_eq!(facts(Http11, true, 304, None, Some(0)), Framing::NoContent(None));
         assert_eq!(facts(Http11, false, 205, Some(5), Some(5)), Framing::Length(0));
     }
 
-    fn ended(framing: Framing, described: Option<u64>, code: u16, version: Version, keep: bool) -> String {
+    fn ended(framing: Framing, version: Version, keep: bool) -> String {
         let mut out = vec![];
-        finish_head(&mut out, &Ending { framing, described, code, version, keep }, b"");
+        finish_head(&mut out, &Ending { framing, version, keep }, b"");
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn endings() {
         use Version::{Http10, Http11};
-        assert_eq!(ended(Framing::Length(5), None, 200, Http11, true), "Content-Length: 5\r\n\r\n");
-        assert_eq!(ended(Framing::Chunked, None, 200, Http11, true), "Transfer-Encoding: chunked\r\n\r\n");
-        assert_eq!(ended(Framing::NoContent, Some(7), 304, Http11, true), "Content-Length: 7\r\n\r\n");
-        assert_eq!(ended(Framing::NoContent, Some(7), 204, Http11, true), "\r\n");
-        assert_eq!(ended(Framing::NoContent, None, 200, Http11, true), "\r\n");
-        assert_eq!(ended(Framing::Close, None, 200, Http10, false), "Connection: close\r\n\r\n");
-        assert_eq!(ended(Framing::NoContent, None, 200, Http10, true), "Connection: keep-alive\r\n\r\n");
+        assert_eq!(ended(Framing::Length(5), Http11, true), "Content-Length: 5\r\n\r\n");
+        assert_eq!(ended(Framing::Chunked, Http11, true), "Transfer-Encoding: chunked\r\n\r\n");
+        assert_eq!(ended(Framing::NoContent(Some(7)), Http11, true), "Content-Length: 7\r\n\r\n");
+        assert_eq!(ended(Framing::NoContent(None), Http11, true), "\r\n");
+        assert_eq!(ended(Framing::Close, Http10, false), "Connection: close\r\n\r\n");
+        assert_eq!(ended(Framing::NoContent(None), Http10, true), "Connection: keep-alive\r\n\r\n");
     }
 
     #[test]

@@ -38,6 +38,11 @@ impl LastHead {
         self.section.clear();
     }
 
+    /// The head that was scanned last: its request line, and the rest.
+    pub(super) fn octets(&self) -> [&[u8]; 2] {
+        [self.line.octets(), self.section.octets()]
+    }
+
     /// The parts of the head that was scanned last, which took `length` octets.
     pub(super) fn tokens(&self, length: usize) -> Option<Tokens<'_>> {
         let Parts { marks, version, .. } = self.line.parts()?;

@@ -18,6 +18,7 @@ mod full_house;
 mod hooks;
 mod kept;
 mod panics;
+mod repeated;
 mod settings;
 mod shutdown;
 mod support;
