@@ -1,6 +1,7 @@
 //! One connection, from its first byte to its end. The program counter is the state.
 
 use std::io;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -84,7 +85,7 @@ pub(crate) struct Service<'s> {
 ///
 /// # Errors
 /// What went wrong with the connection, for the `on_error` hook. A client that closes between requests is no error.
-pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<()> {
+pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<End> {
     (buffers.start, buffers.end) = (0, 0);
     buffers.last.clear();
     let mut connection = Link {
@@ -99,7 +100,9 @@ pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffe
         head_until: None,
     };
     let result = connection.run();
-    wire.end();
+    if !matches!(result, Ok(End::Parting)) {
+        wire.end();
+    }
     result
 }
 
@@ -115,6 +118,14 @@ struct Link<'c> {
     head_until: Option<u64>,
 }
 
+/// How a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Over,
+    /// All is said, and the sending direction closed. Nothing more is expected of the client but its own end.
+    Parting,
+}
+
 /// Whether to go on with the connection.
 enum Next {
     Request,
@@ -122,10 +133,12 @@ enum Next {
     Close,
     /// Close, but read on for a moment: the client is still sending.
     Linger,
+    /// Close; the client has sent its last request and nothing behind it.
+    Part,
 }
 
 impl Link<'_> {
-    fn run(&mut self) -> io::Result<()> {
+    fn run(&mut self) -> io::Result<End> {
         let config = &self.wire.config;
         let limits = Limits {
             request_line: config.max_request_line,
@@ -163,7 +176,7 @@ impl Link<'_> {
                 Ok(None) => {
                     self.fields.put_back(fields);
                     if !self.receive()? {
-                        return Ok(());
+                        return Ok(End::Over);
                     }
                     continue;
                 }
@@ -171,11 +184,16 @@ impl Link<'_> {
             };
             match next {
                 Next::Request => {}
-                Next::Close => return self.wire.flush(),
+                Next::Close => return self.wire.flush().map(|()| End::Over),
                 Next::Linger => {
                     self.wire.flush()?;
                     self.wire.linger(self.service.is_wanted);
-                    return Ok(());
+                    return Ok(End::Over);
+                }
+                Next::Part => {
+                    self.wire.flush()?;
+                    self.wire.stream.shutdown(Shutdown::Write);
+                    return Ok(End::Parting);
                 }
             }
         }
@@ -328,6 +346,7 @@ fn exchange(
             wire.flush()?;
             if source.drain() { Next::Request } else { Next::Linger }
         }
+        Remainder::None if !has_body && parts.rest.is_empty() => Next::Part,
         // The client may be sending still: the rest of a body, or requests it has no answer to yet.
         _ => Next::Linger,
     };

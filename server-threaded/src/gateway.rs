@@ -340,6 +340,10 @@ impl<'c> Response<'c> {
                 self.lost = self.wire.flush().err();
             }
             self.out.clear();
+        } else if !self.keep && !self.out.is_empty() && self.wire.config.on_response.is_none() {
+            // The end of the stream follows without anything in between.
+            self.lost = self.wire.write_last(self.out).err();
+            self.out.clear();
         } else {
             self.push();
         }

@@ -24,7 +24,7 @@ const WRITE_RETRY: Duration = Duration::from_millis(500);
 
 /// How long a client that was answered for the last time may send nothing if others want its place: longer than a
 /// packet is on its way.
-const LINGER_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const LINGER_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many blocks go into one call; answers have no more.
 const MOST_BLOCKS: usize = 8;
@@ -165,6 +165,16 @@ impl Wire {
         held.clear();
         self.holds.store(false, Ordering::Relaxed);
         result
+    }
+
+    /// As [`write`](Self::write), of the last that is sent: the end of the stream has to follow at once.
+    pub(crate) fn write_last(&self, bytes: &[u8]) -> io::Result<()> {
+        if self.holds.load(Ordering::Relaxed) {
+            return self.write(&[bytes]);
+        }
+        let sent = self.stream.try_write_last(bytes)?;
+        self.count(sent as u64);
+        if sent == bytes.len() { Ok(()) } else { self.write_blocks(&[&bytes[sent..]]) }
     }
 
     /// Keeps bytes back, to be sent with the next ones; how many there are now.
