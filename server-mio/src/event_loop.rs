@@ -173,9 +173,10 @@ impl Core {
         }
     }
 
-    /// Takes all connections that no thread has, at the end. They do not count any more.
+    /// Takes all connections that no thread has, at the end, and those that come back. They do not count any more.
     pub(crate) fn clear(&mut self, waiting: &Waiting) -> VecDeque<Box<Connection>> {
         self.listener = None;
+        self.read_messages(waiting, self.shared.clock.now());
         self.shared.counts.newcomers.fetch_sub(self.newcomers.len(), Ordering::SeqCst);
         self.newcomers.clear();
         let mut connections = std::mem::take(&mut self.refused);
