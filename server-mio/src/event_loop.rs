@@ -27,6 +27,8 @@ const LISTENER: Token = Token(usize::MAX - 1);
 const BACK_OFF: u64 = 50;
 /// After how many milliseconds a new connection that says nothing counts as idle, and may be closed for another one.
 const FRESH: u64 = 500;
+/// After how many milliseconds it is looked whether a client that was told all has closed its side, without an event.
+const MOMENT: u64 = 2;
 /// Half of a token tells the place of a connection, the other half makes it different from others that had the place.
 const HALF: u32 = usize::BITS / 2;
 
@@ -41,6 +43,8 @@ pub(crate) struct Core {
     ready: VecDeque<(usize, Ready)>,
     /// Connections that had their turn and want another.
     later: Vec<usize>,
+    /// Connections without events, that are over in a moment, and since when.
+    soon: VecDeque<(usize, u64)>,
     wheel: Wheel,
     due: Vec<(u64, usize)>,
     inbox: Arc<Inbox>,
@@ -109,6 +113,7 @@ impl Core {
             free: Vec::new(),
             ready: VecDeque::new(),
             later: Vec::new(),
+            soon: VecDeque::new(),
             wheel: Wheel::new(shared.clock.now()),
             due: Vec::new(),
             inbox,
@@ -166,8 +171,10 @@ impl Core {
             }
             let listened = self.listener.is_some();
             self.accept(self.shared.clock.now());
-            // Whoever has stopped listening may have nothing more to wait for.
-            if self.refused.is_empty() && self.ready.is_empty() && listened == self.listener.is_some() {
+            // Whoever has stopped listening may have nothing more to wait for. Who has just come is looked at next, but not
+            // again and again before those who wait for an event.
+            let idle = self.refused.is_empty() && self.ready.is_empty();
+            if (idle || self.acceptable) && listened == self.listener.is_some() {
                 self.turn(waiting);
             }
         }
@@ -241,6 +248,10 @@ impl Core {
         let (deadline, idle) = match next {
             Next::Wait(deadline) => (deadline, false),
             Next::Idle(deadline) => (deadline, true),
+            Next::Soon(deadline) => {
+                self.soon.push_back((token, now));
+                (deadline, true)
+            }
             Next::Thread { fresh } => {
                 if let Err(connection) = waiting.push(connection, fresh, now) {
                     self.refused.push_back(connection);
@@ -327,18 +338,24 @@ impl Core {
         if !self.later.is_empty() {
             self.ready.extend(self.later.drain(..).map(|token| (token, Ready::NONE)));
         }
+        while self.soon.front().is_some_and(|(_, since)| since + MOMENT <= now) {
+            self.ready.extend(self.soon.pop_front().map(|(token, _)| (token, Ready::READ)));
+        }
         self.expire(now);
     }
 
     /// How long nothing is to be done, unless something happens; for ever if `None`.
     fn patience(&self, waiting: &Waiting) -> Option<Duration> {
         let now = self.shared.clock.now();
-        if !self.later.is_empty() || (self.acceptable && self.accept_at <= now) {
+        if !self.ready.is_empty() || !self.later.is_empty() || (self.acceptable && self.accept_at <= now) {
             return Some(Duration::ZERO);
         }
         let mut until = self.wheel.next().unwrap_or(u64::MAX).min(self.stop_at);
         if self.acceptable && self.listener.is_some() {
             until = until.min(self.accept_at);
+        }
+        if let Some((_, since)) = self.soon.front() {
+            until = until.min(since + MOMENT);
         }
         if let Some((_, _, since)) = self.newcomers.front() {
             until = until.min(since + millis(self.shared.config.pending_timeout)).min(now + FRESH / 4);

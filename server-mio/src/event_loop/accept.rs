@@ -2,14 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use gateway_spec::Peer;
-use mio::unix::SourceFd;
-use mio::{Interest, Token};
 
 use super::{BACK_OFF, Core, FRESH, HALF, Place, Slot};
 use crate::clock::millis;
@@ -152,7 +149,7 @@ impl Core {
 
     /// A new connection, which was counted, gets a place.
     pub(super) fn enter(&mut self, stream: Stream, peer: Peer) {
-        let Some(connection) = self.place(stream, peer, false) else { return };
+        let connection = self.place(stream, peer, false);
         let now = self.shared.clock.now();
         let timeout = if self.shared.is_draining() { LAST_CALL } else { millis(self.shared.config.head_timeout) };
         let token = connection.token;
@@ -161,6 +158,8 @@ impl Core {
         // It has just come, and is not idle yet.
         slot.idle_since = now + FRESH;
         self.wheel.set(&mut slot.timer, token, now + timeout);
+        // Most send their request at once, and some are answered and gone before there is an event to wait for.
+        self.ready.push_back((token, Ready::READ));
     }
 
     /// There is no place for a new connection: it gets one for as long as it takes to tell it so.
@@ -168,14 +167,15 @@ impl Core {
         let most = self.shared.config.max_pending.max(TURNED_AWAY);
         if !self.shared.counts.turn_away_one(most) {
             self.dismiss(&stream);
-        } else if let Some(connection) = self.place(stream, peer, true) {
+        } else {
+            let connection = self.place(stream, peer, true);
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             self.refused.push_back(connection);
         }
     }
 
-    /// Makes a connection, which was counted.
-    pub(super) fn place(&mut self, stream: Stream, peer: Peer, turned_away: bool) -> Option<Box<Connection>> {
+    /// Makes a connection, which was counted. It asks for events itself, when it has to wait for one.
+    pub(super) fn place(&mut self, stream: Stream, peer: Peer, turned_away: bool) -> Box<Connection> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
@@ -190,22 +190,10 @@ impl Core {
             self.slots.len() - 1
         });
         let token = self.slots[index].generation << HALF | index;
-        let fd = stream.as_fd().as_raw_fd();
-        if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::READABLE) {
-            if let Some(on_error) = &self.shared.config.on_error {
-                // Its panic is its own, and not the loop's end.
-                let _ = catch_unwind(AssertUnwindSafe(|| on_error(&peer, &error)));
-            }
-            self.free.push(index);
-            let counts = &self.shared.counts;
-            let count = if turned_away { &counts.turned_away } else { &counts.open };
-            count.fetch_sub(1, Ordering::SeqCst);
-            return None;
-        }
         let socket = Arc::new(Socket::new(stream, self.shared.clock.clone()));
         let slot = &mut self.slots[index];
         (slot.place, slot.turned_away, slot.socket) = (Place::Away, turned_away, Arc::downgrade(&socket));
-        Some(Box::new(Connection::new(token, socket, peer)))
+        Box::new(Connection::new(token, socket, peer))
     }
 }
 
