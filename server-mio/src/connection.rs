@@ -264,6 +264,11 @@ impl Connection {
         }
     }
 
+    /// Whether its client has sent nothing yet.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.requests == 0 && self.end == self.start && matches!(self.phase, Phase::Head) && !self.scan.has_blanks()
+    }
+
     /// Whether it had a request.
     pub(crate) const fn has_asked(&self) -> bool {
         self.requests > 0

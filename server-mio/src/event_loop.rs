@@ -60,6 +60,8 @@ pub(crate) struct Core {
     newcomers: VecDeque<(Stream, Peer, u64)>,
     /// Connections to be told that there are too many.
     refused: VecDeque<Box<Connection>>,
+    /// How many connections were driven and wait.
+    settled: u64,
     /// When a shutdown stops to be graceful.
     stop_at: u64,
     stopped: bool,
@@ -74,6 +76,8 @@ struct Slot {
     missed: Ready,
     /// Since when it has been idle; zero if it is not.
     idle_since: u64,
+    /// Which of those that began to idle in the same millisecond was first.
+    idle_order: u64,
     timer: Timer,
     /// Whether its deadline has passed, and it was not driven since.
     is_late: bool,
@@ -125,6 +129,7 @@ impl Core {
             reserve: File::open("/dev/null").ok(),
             newcomers: VecDeque::new(),
             refused: VecDeque::new(),
+            settled: 0,
             stop_at: u64::MAX,
             stopped: false,
             shared,
@@ -263,8 +268,15 @@ impl Core {
                 (u64::MAX, false)
             }
         };
+        slot.idle_since = match idle {
+            true => now,
+            // It has just come, and is not idle yet.
+            false if connection.is_silent() => now + FRESH,
+            false => 0,
+        };
+        slot.idle_order = self.settled;
+        self.settled += 1;
         slot.place = Place::Home(connection);
-        slot.idle_since = if idle { now } else { 0 };
         self.wheel.set(&mut slot.timer, token, deadline);
         let missed = std::mem::replace(&mut slot.missed, Ready::NONE);
         if missed != Ready::NONE {

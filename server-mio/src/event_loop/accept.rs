@@ -137,7 +137,7 @@ impl Core {
             Place::Home(connection) => (1..=now).contains(&slot.idle_since) && !slot.turned_away && may_go(connection),
             _ => false,
         });
-        let Some((index, slot)) = idle.min_by_key(|(_, slot)| slot.idle_since) else { return false };
+        let Some((index, slot)) = idle.min_by_key(|(_, slot)| (slot.idle_since, slot.idle_order)) else { return false };
         let token = slot.generation << HALF | index;
         // An idle connection has no response, so that nothing of the application is dropped here.
         if self.take(token, Ready::NONE).is_some_and(|connection| !connection.is_lingering()) {
@@ -182,6 +182,7 @@ impl Core {
                 place: Place::Free,
                 missed: Ready::NONE,
                 idle_since: 0,
+                idle_order: 0,
                 timer: Timer::new(),
                 is_late: false,
                 socket: Weak::new(),
