@@ -83,6 +83,8 @@ pub(crate) enum Next {
     Wait(u64),
     /// Its next request, until a deadline; the only state in which it may be shed.
     Idle(u64),
+    /// As idle, but it has asked for no events yet: to be driven again in a moment.
+    Soon(u64),
     /// Its turn.
     Again,
     /// A thread that may block: it cannot go on without the application. `fresh` if it may be refused instead.
@@ -130,6 +132,10 @@ pub(crate) struct Connection {
     /// Whether a read may give something.
     readable: bool,
     finished: bool,
+    /// Whether there are events of it: not before it has to wait for the first.
+    is_watched: bool,
+    /// Whether its end was awaited without events.
+    is_left: bool,
     writes_are_watched: bool,
     /// Whether something waits for the client to take it; `pace` is then the client's.
     writing: bool,
@@ -166,6 +172,8 @@ impl Connection {
             alarm: None,
             readable: false,
             finished: false,
+            is_watched: false,
+            is_left: false,
             writes_are_watched: false,
             writing: false,
             batching: false,
@@ -180,6 +188,34 @@ impl Connection {
 
     /// Goes as far as possible. `may_block` says whether the application may be called.
     pub(crate) fn drive(&mut self, worker: &mut Worker, ready: Ready, may_block: bool) -> Next {
+        let next = self.advance(worker, ready, may_block);
+        if next == Next::Close {
+            // The next connection need not clear new ones.
+            worker.buffers.put(std::mem::take(&mut self.buffer));
+            if self.out.is_empty() {
+                self.out.take_buffers(|buffer| worker.outs.put(buffer));
+            }
+        }
+        match next {
+            _ if self.is_watched => next,
+            // The end of a client that has its answer mostly comes within a moment.
+            Next::Idle(deadline) if self.is_lingering() && !std::mem::replace(&mut self.is_left, true) => {
+                Next::Soon(deadline)
+            }
+            Next::Wait(_) | Next::Idle(_) => self.watch(worker, false).unwrap_or(next),
+            _ => next,
+        }
+    }
+
+    /// Asks for events, which tell also of what has come before: if that fails, what becomes of the connection.
+    fn watch(&mut self, worker: &Worker, writes: bool) -> Step {
+        let error =
+            worker.watch(&self.socket, self.token, writes, std::mem::replace(&mut self.is_watched, true)).err()?;
+        self.report(worker, &error);
+        Some(Next::Close)
+    }
+
+    fn advance(&mut self, worker: &mut Worker, ready: Ready, may_block: bool) -> Next {
         self.readable |= ready.has(Ready::READ);
         self.finished |= ready.has(Ready::FINISHED);
         if ready.has(Ready::GONE) {
@@ -228,6 +264,11 @@ impl Connection {
         }
     }
 
+    /// Whether its client has sent nothing yet, but for empty lines.
+    pub(crate) const fn is_silent(&self) -> bool {
+        self.requests == 0 && self.end == self.start && matches!(self.phase, Phase::Head)
+    }
+
     /// Whether it had a request.
     pub(crate) const fn has_asked(&self) -> bool {
         self.requests > 0
@@ -243,7 +284,9 @@ impl Connection {
         if std::mem::take(&mut self.batching) {
             worker.batch.clear(&self.socket);
         }
-        match self.out.flush(&self.socket.stream) {
+        let stream = &self.socket.stream;
+        let last = matches!(self.phase, Phase::Closing);
+        match if last { self.out.flush_last(stream) } else { self.out.flush(stream) } {
             Ok((_, true)) => {
                 self.writing = false;
                 None
@@ -269,9 +312,8 @@ impl Connection {
         }
         if !self.writes_are_watched {
             self.writes_are_watched = true;
-            if let Err(error) = worker.watch_writes(&self.socket, self.token) {
-                self.report(worker, &error);
-                return Next::Close;
+            if let Some(next) = self.watch(worker, true) {
+                return next;
             }
         }
         Next::Wait(self.pace.deadline(worker.write_patience))
@@ -290,7 +332,7 @@ impl Connection {
         let room = &mut self.buffer[self.end..];
         match self.socket.stream.read(room) {
             Ok(0) => {
-                self.readable = false;
+                (self.readable, self.finished) = (false, true);
                 Received::End
             }
             Ok(n) => {
@@ -307,7 +349,7 @@ impl Connection {
                 Received::Nothing
             }
             Err(error) => {
-                self.readable = false;
+                (self.readable, self.finished) = (false, true);
                 // Who resets a connection between requests has only left.
                 if self.end > self.start || !matches!(self.phase, Phase::Head | Phase::Linger { .. }) {
                     self.report(worker, &error);

@@ -27,6 +27,8 @@ const LISTENER: Token = Token(usize::MAX - 1);
 const BACK_OFF: u64 = 50;
 /// After how many milliseconds a new connection that says nothing counts as idle, and may be closed for another one.
 const FRESH: u64 = 500;
+/// After how many milliseconds it is looked whether a client that was told all has closed its side, without an event.
+const MOMENT: u64 = 2;
 /// Half of a token tells the place of a connection, the other half makes it different from others that had the place.
 const HALF: u32 = usize::BITS / 2;
 
@@ -41,6 +43,8 @@ pub(crate) struct Core {
     ready: VecDeque<(usize, Ready)>,
     /// Connections that had their turn and want another.
     later: Vec<usize>,
+    /// Connections without events, that are over in a moment, and since when.
+    soon: VecDeque<(usize, u64)>,
     wheel: Wheel,
     due: Vec<(u64, usize)>,
     inbox: Arc<Inbox>,
@@ -56,6 +60,8 @@ pub(crate) struct Core {
     newcomers: VecDeque<(Stream, Peer, u64)>,
     /// Connections to be told that there are too many.
     refused: VecDeque<Box<Connection>>,
+    /// How many connections were driven and wait.
+    settled: u64,
     /// When a shutdown stops to be graceful.
     stop_at: u64,
     stopped: bool,
@@ -70,6 +76,8 @@ struct Slot {
     missed: Ready,
     /// Since when it has been idle; zero if it is not.
     idle_since: u64,
+    /// Which of those that began to idle in the same millisecond was first.
+    idle_order: u64,
     timer: Timer,
     /// Whether its deadline has passed, and it was not driven since.
     is_late: bool,
@@ -109,6 +117,7 @@ impl Core {
             free: Vec::new(),
             ready: VecDeque::new(),
             later: Vec::new(),
+            soon: VecDeque::new(),
             wheel: Wheel::new(shared.clock.now()),
             due: Vec::new(),
             inbox,
@@ -120,6 +129,7 @@ impl Core {
             reserve: File::open("/dev/null").ok(),
             newcomers: VecDeque::new(),
             refused: VecDeque::new(),
+            settled: 0,
             stop_at: u64::MAX,
             stopped: false,
             shared,
@@ -166,16 +176,19 @@ impl Core {
             }
             let listened = self.listener.is_some();
             self.accept(self.shared.clock.now());
-            // Whoever has stopped listening may have nothing more to wait for.
-            if self.refused.is_empty() && self.ready.is_empty() && listened == self.listener.is_some() {
+            // Whoever has stopped listening may have nothing more to wait for. Who has just come is looked at next, but not
+            // again and again before those who wait for an event.
+            let idle = self.refused.is_empty() && self.ready.is_empty();
+            if (idle || self.acceptable) && listened == self.listener.is_some() {
                 self.turn(waiting);
             }
         }
     }
 
-    /// Takes all connections that no thread has, at the end. They do not count any more.
+    /// Takes all connections that no thread has, at the end, and those that come back. They do not count any more.
     pub(crate) fn clear(&mut self, waiting: &Waiting) -> VecDeque<Box<Connection>> {
         self.listener = None;
+        self.read_messages(waiting, self.shared.clock.now());
         self.shared.counts.newcomers.fetch_sub(self.newcomers.len(), Ordering::SeqCst);
         self.newcomers.clear();
         let mut connections = std::mem::take(&mut self.refused);
@@ -240,6 +253,10 @@ impl Core {
         let (deadline, idle) = match next {
             Next::Wait(deadline) => (deadline, false),
             Next::Idle(deadline) => (deadline, true),
+            Next::Soon(deadline) => {
+                self.soon.push_back((token, now));
+                (deadline, true)
+            }
             Next::Thread { fresh } => {
                 if let Err(connection) = waiting.push(connection, fresh, now) {
                     self.refused.push_back(connection);
@@ -251,8 +268,15 @@ impl Core {
                 (u64::MAX, false)
             }
         };
+        slot.idle_since = match idle {
+            true => now,
+            // It has just come, and is not idle yet.
+            false if connection.is_silent() => now + FRESH,
+            false => 0,
+        };
+        slot.idle_order = self.settled;
+        self.settled += 1;
         slot.place = Place::Home(connection);
-        slot.idle_since = if idle { now } else { 0 };
         self.wheel.set(&mut slot.timer, token, deadline);
         let missed = std::mem::replace(&mut slot.missed, Ready::NONE);
         if missed != Ready::NONE {
@@ -326,18 +350,24 @@ impl Core {
         if !self.later.is_empty() {
             self.ready.extend(self.later.drain(..).map(|token| (token, Ready::NONE)));
         }
+        while self.soon.front().is_some_and(|(_, since)| since + MOMENT <= now) {
+            self.ready.extend(self.soon.pop_front().map(|(token, _)| (token, Ready::READ)));
+        }
         self.expire(now);
     }
 
     /// How long nothing is to be done, unless something happens; for ever if `None`.
     fn patience(&self, waiting: &Waiting) -> Option<Duration> {
         let now = self.shared.clock.now();
-        if !self.later.is_empty() || (self.acceptable && self.accept_at <= now) {
+        if !self.ready.is_empty() || !self.later.is_empty() || (self.acceptable && self.accept_at <= now) {
             return Some(Duration::ZERO);
         }
         let mut until = self.wheel.next().unwrap_or(u64::MAX).min(self.stop_at);
         if self.acceptable && self.listener.is_some() {
             until = until.min(self.accept_at);
+        }
+        if let Some((_, since)) = self.soon.front() {
+            until = until.min(since + MOMENT);
         }
         if let Some((_, _, since)) = self.newcomers.front() {
             until = until.min(since + millis(self.shared.config.pending_timeout)).min(now + FRESH / 4);

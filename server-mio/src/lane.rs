@@ -102,12 +102,10 @@ impl Lane {
     fn lead<'l>(&'l self, mut core: MutexGuard<'l, Core>, worker: &mut Worker) {
         loop {
             let Some(job) = core.next(&self.waiting, || !self.handoff.is_last()) else {
-                let rest = core.clear(&self.waiting);
-                drop(core);
-                // Bodies that are cut short are closed like others; outside of the lock, as they are the application's.
-                rest.into_iter().for_each(|mut connection| connection.give_up(worker));
+                self.clear(core, worker);
                 self.handoff.end();
                 self.shared.doze.wake();
+                self.clear_late(worker);
                 return;
             };
             let ticket = self.handoff.depart();
@@ -133,6 +131,20 @@ impl Lane {
         }
     }
 
+    /// Ends the connections that no thread has, when the loop has ended.
+    fn clear(&self, mut core: MutexGuard<'_, Core>, worker: &mut Worker) {
+        let rest = core.clear(&self.waiting);
+        drop(core);
+        // Bodies that are cut short are closed like others; outside of the lock, as they are the application's.
+        rest.into_iter().for_each(|mut connection| connection.give_up(worker));
+    }
+
+    /// The same for those that came back while the first who did it had the lock: nobody else would look into the inbox.
+    /// Done by both sides, after the end was noted and after the connection was sent: whoever is later sees it.
+    fn clear_late(&self, worker: &mut Worker) {
+        self.clear(self.core.lock().unwrap_or_else(PoisonError::into_inner), worker);
+    }
+
     /// A detached thread drives requests that wait for one. It may find the loop free meanwhile, and then leads it.
     fn help(&self, worker: &mut Worker) -> Option<MutexGuard<'_, Core>> {
         while let Some(connection) = self.waiting.pop() {
@@ -147,6 +159,9 @@ impl Lane {
         if !self.waiting.is_empty() {
             // One was queued when this thread was still counted as busy: the leader may take it now.
             self.inbox.send(Message::Look);
+        }
+        if self.handoff.has_ended() {
+            self.clear_late(worker);
         }
         None
     }

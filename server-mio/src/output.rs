@@ -182,6 +182,24 @@ impl Output {
         self.flush_rest(stream, 0)
     }
 
+    /// As [`flush`](Self::flush), if the end of the stream follows at once.
+    ///
+    /// # Errors
+    /// As those of [`flush`](Self::flush).
+    pub(crate) fn flush_last(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {
+        if self.stashed > 0 || self.sent > 0 || self.has_large() || self.front.is_empty() {
+            return self.flush(stream);
+        }
+        match stream.write_last(&self.front) {
+            Ok(n) => {
+                (self.sent, self.total) = (n, self.total + n as u64);
+                self.flush_rest(stream, n)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok((0, false)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// As [`flush`](Self::flush); so much was taken already.
     fn flush_rest(&mut self, stream: &Stream, mut total: usize) -> io::Result<(usize, bool)> {
         while !self.is_empty() {

@@ -254,7 +254,7 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
     let (mut quiet, mut fast) = (0, 0);
     while !lanes.iter().all(|lane| lane.handoff.has_ended()) {
         shared.clock.advance();
-        let mut busy = false;
+        let (mut busy, mut drives) = (false, false);
         for (lane, seen) in lanes.iter().zip(&mut seen) {
             let now = lane.handoff.look();
             let driving = now.1;
@@ -262,6 +262,7 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
                 fast = FAST_TICKS;
             }
             busy |= driving || now != *seen;
+            drives |= driving;
             *seen = now;
         }
         quiet = if busy { 0 } else { quiet + 1 };
@@ -271,7 +272,8 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
             quiet = 0;
         } else if fast > 0 && lanes.iter().any(|lane| lane.handoff.is_crowded()) {
             fast -= 1;
-            thread::park_timeout(FAST_TICK);
+            // A tick costs as much as some requests. If nobody is in the application, none blocks for long yet.
+            thread::park_timeout(if drives { FAST_TICK } else { 2 * FAST_TICK });
         } else {
             thread::park_timeout(TICK);
         }

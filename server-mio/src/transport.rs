@@ -12,7 +12,7 @@ use std::time::Duration;
 use gateway_spec::Peer;
 use mio::{Interest, Registry, Token};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::sockopt;
+use rustix::net::{SendFlags, sockopt};
 
 /// A socket that is listened on.
 #[derive(Debug)]
@@ -229,6 +229,12 @@ impl Stream {
 
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         uninterrupted(|| either!(self, stream => (&mut &*stream).write(bytes)))
+    }
+
+    /// As [`write`](Self::write), of what [`shutdown_write`](Self::shutdown_write) follows at once: what is less than a
+    /// segment is kept for it, so that the last bytes and the end are one segment, and the client wakes up once.
+    pub(crate) fn write_last(&self, bytes: &[u8]) -> io::Result<usize> {
+        uninterrupted(|| Ok(rustix::net::send(self, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?))
     }
 
     pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

@@ -162,10 +162,17 @@ impl Worker {
         self.shared.counts.requests[self.lane].0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Asks for events when a connection takes more. Most connections never need it.
-    pub(crate) fn watch_writes(&self, socket: &Socket, token: usize) -> io::Result<()> {
+    /// Asks for events when a connection has something to read, or also when it takes more, which most never need. Not
+    /// the first time if it `is_watched`.
+    pub(crate) fn watch(&self, socket: &Socket, token: usize, writes: bool, is_watched: bool) -> io::Result<()> {
         let fd = socket.stream.as_fd().as_raw_fd();
-        self.registry.reregister(&mut SourceFd(&fd), Token(token), Interest::READABLE | Interest::WRITABLE)
+        let (fd, token) = (&mut SourceFd(&fd), Token(token));
+        let interest = if writes { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        if is_watched {
+            self.registry.reregister(fd, token, interest)
+        } else {
+            self.registry.register(fd, token, interest)
+        }
     }
 
     /// Tells whoever runs the server of what went wrong on a connection.

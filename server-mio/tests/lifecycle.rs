@@ -59,6 +59,20 @@ fn silence_ends_each_phase() {
 }
 
 /// A byte now and then is no progress.
+/// Who has come and says nothing makes room after a while, as who idles between requests does at once.
+#[test]
+fn who_says_nothing_keeps_nobody_out() {
+    let long = |config: &mut server_mio::Config| {
+        (config.threads, config.max_connections) = (1, 2);
+        config.head_timeout = 4 * PATIENCE;
+        config.pending_timeout = 4 * PATIENCE;
+    };
+    let site = Site::with(long, hello);
+    let _silent = [site.connect(), site.connect()];
+    site.until("let in", |stats| stats.open == 2);
+    assert!(site.get("/").ends_with("hello"));
+}
+
 #[test]
 fn drips_are_not_borne() {
     let site = Site::with(

@@ -15,13 +15,17 @@ use gateway_spec::Peer;
 use crate::Config;
 use crate::clock::{Clock, after, milliseconds};
 use crate::hooks::{Exchange, Stats};
+use crate::parting::{Parting, Partings};
 use crate::transport::Stream;
 use crate::watch::Wait;
 use crate::watchdog::Refused;
-use crate::wire::Wire;
+use crate::wire::{LINGER_PAUSE, Wire};
 
 /// How long a thread without a connection waits for one before it ends.
 const THREAD_IDLE: Duration = Duration::from_secs(10);
+
+/// How many connections that are answered wait without a thread for their clients to close them.
+const PARTINGS: usize = 64;
 
 /// The places of a server.
 pub(crate) struct Admission {
@@ -34,6 +38,8 @@ pub(crate) struct Admission {
     pending: AtomicUsize,
     turned_away: AtomicU64,
     refused: Refused,
+    /// Connections that were answered for the last time, and have no place any more.
+    partings: Partings,
 }
 
 #[derive(Default)]
@@ -61,6 +67,7 @@ impl Admission {
             pending: AtomicUsize::new(0),
             turned_away: AtomicU64::new(0),
             refused: Refused::default(),
+            partings: Partings::default(),
         }
     }
 
@@ -78,6 +85,8 @@ impl Admission {
             pool.open += 1;
             pool.ready.push_back((stream, peer));
             if pool.idle_threads >= pool.ready.len() {
+                // Whoever wakes up wants the lock.
+                drop(pool);
                 self.changed.notify_one();
             } else if spawn().is_ok() {
                 pool.threads += 1;
@@ -146,6 +155,29 @@ impl Admission {
         Registered { admission: self, wire }
     }
 
+    /// Lets a connection go that was answered for the last time: its client will see the end and close it, and no thread
+    /// waits for that. It comes back if it is shared, or if too many are here already.
+    pub(crate) fn part(&self, wire: Arc<Wire>) -> Result<(), Arc<Wire>> {
+        let now = self.clock.now();
+        if !self.partings.has_room(PARTINGS, now) {
+            return Err(wire);
+        }
+        let Wire { stream, .. } = Arc::try_unwrap(wire)?;
+        let until = now + milliseconds(self.config.linger_timeout);
+        self.partings.put(Parting { stream, until, room: self.config.max_linger }, usize::MAX);
+        Ok(())
+    }
+
+    /// Closes connections that were let go, as far as they are over; whether any was.
+    pub(crate) fn end_partings(&self) -> bool {
+        self.partings.tick(self.clock.now())
+    }
+
+    /// The server stops: who was let go has a moment longer, and not more.
+    pub(crate) fn hurry_partings(&self) {
+        self.partings.hurry(self.clock.now() + milliseconds(LINGER_PAUSE));
+    }
+
     /// Adds all connections that are being served to a list.
     pub(crate) fn list_wires(&self, wires: &mut Vec<Arc<Wire>>) {
         wires.extend(self.pool().wires.iter().cloned());
@@ -166,27 +198,30 @@ impl Admission {
     /// Whether there is nothing for the watchdog to watch.
     pub(crate) fn is_quiet(&self) -> bool {
         let pool = self.pool();
-        pool.open == 0 && pool.pending.is_empty() && self.refused.is_empty()
+        pool.open == 0 && pool.pending.is_empty() && self.refused.is_empty() && self.partings.is_empty()
     }
 
     /// Waits until no connection is left and none waits, or for `limit`, or until `is_enough`. True if none is left.
     pub(crate) fn wait_until_empty(&self, limit: Duration, is_enough: impl Fn() -> bool) -> bool {
         let deadline = after(limit);
         let mut pool = self.pool();
-        while pool.open > 0 || !pool.pending.is_empty() {
+        while pool.open > 0 || !pool.pending.is_empty() || !self.partings.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || is_enough() {
                 return false;
             }
-            // In steps, as nobody is told that it is enough.
-            let step = left.min(Duration::from_millis(50));
+            // In steps, as nobody is told that it is enough, or that a client has closed its side.
+            let step = if self.partings.is_empty() { 50 } else { 5 };
+            self.partings.tick(self.clock.now());
+            let step = left.min(Duration::from_millis(step));
             pool = self.changed.wait_timeout(pool, step).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
 
-    /// Closes the connections that wait for a place.
+    /// Closes the connections that wait for a place, or for nothing but their client.
     pub(crate) fn drop_pending(&self) {
+        self.partings.clear();
         let mut pool = self.pool();
         pool.pending.clear();
         self.note_pending(&pool);
@@ -212,6 +247,7 @@ impl Admission {
             self.refuse_late(now);
         }
         self.refused.tick(now);
+        self.partings.tick(now);
     }
 
     /// Lets idle connections make room for who waits: all were busy when they came, some may not be any more.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -54,7 +55,7 @@ pub(crate) struct Service<'s> {
 ///
 /// # Errors
 /// What went wrong with the connection, for the `on_error` hook. A client that closes between requests is no error.
-pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<()> {
+pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<End> {
     buffers.received.clear();
     buffers.last.clear();
     let config = &wire.config;
@@ -76,7 +77,9 @@ pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffe
         head_until: None,
     };
     let result = connection.run(&mut buffers.last);
-    wire.end();
+    if !matches!(result, Ok(End::Parting)) {
+        wire.end();
+    }
     result
 }
 
@@ -93,6 +96,14 @@ struct Link<'c> {
     head_until: Option<u64>,
 }
 
+/// How a connection has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Over,
+    /// All is said, and the sending direction closed. Nothing more is expected of the client but its own end.
+    Parting,
+}
+
 /// Whether to go on with the connection.
 enum Next {
     Request,
@@ -102,10 +113,12 @@ enum Next {
     Close,
     /// Close, but read on for a moment: the client is still sending.
     Linger,
+    /// Close; the client has sent its last request and nothing behind it.
+    Part,
 }
 
 impl<'c> Link<'c> {
-    fn run(&mut self, last: &mut LastHead) -> io::Result<()> {
+    fn run(&mut self, last: &mut LastHead) -> io::Result<End> {
         let mut memory = Fields::default();
         loop {
             let mut fields = memory.take();
@@ -119,12 +132,17 @@ impl<'c> Link<'c> {
             memory.put_back(fields);
             match next.unwrap_or_else(|| self.serve_unusual(&mut memory))? {
                 Next::Request => {}
-                Next::End => return Ok(()),
-                Next::Close => return self.wire.flush(),
+                Next::End => return Ok(End::Over),
+                Next::Close => return self.wire.flush().map(|()| End::Over),
                 Next::Linger => {
                     self.wire.flush()?;
                     self.wire.linger(self.service.is_wanted);
-                    return Ok(());
+                    return Ok(End::Over);
+                }
+                Next::Part => {
+                    self.wire.flush()?;
+                    self.wire.stream.shutdown(Shutdown::Write);
+                    return Ok(End::Parting);
                 }
             }
         }
@@ -253,6 +271,7 @@ impl<'c> Link<'c> {
                 wire.flush()?;
                 if self.source.drain() { Next::Request } else { Next::Linger }
             }
+            Remainder::None if !has_body && is_last => Next::Part,
             // The client may be sending still: the rest of a body, or requests it has no answer to yet.
             _ => Next::Linger,
         })

@@ -350,6 +350,9 @@ impl<'c> Response<'c> {
         }
         if self.more_to_come && self.keep && output.len() <= HELD {
             self.wire.hold();
+        } else if !self.keep && self.wire.config.on_response.is_none() {
+            // The end of the stream follows without anything in between.
+            self.lost = self.wire.send_last(output).err();
         } else {
             self.push(output);
         }

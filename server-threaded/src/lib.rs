@@ -46,6 +46,7 @@ mod head_cache;
 mod hooks;
 mod input;
 mod pace;
+mod parting;
 mod received;
 mod server;
 mod transport;

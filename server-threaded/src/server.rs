@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::Config;
 use crate::admission::Admission;
 use crate::clock::Clock;
-use crate::connection::{self, Buffers, Service};
+use crate::connection::{self, Buffers, End, Service};
 use crate::hooks::Stats;
 use crate::transport::{Listener, LocalAddr, Stream};
 use crate::watchdog;
@@ -278,6 +278,7 @@ fn accept_until_stopped(listener: &Listener, shared: &Arc<Shared>, wake: &UnixSt
                 wait_for(&mut [PollFd::new(listener, PollFlags::IN), PollFd::new(wake, PollFlags::IN)], None)?;
                 state.clock.update();
             }
+            Err(error) if is_exhaustion(&error) && state.admission.end_partings() => {}
             Err(error) if is_exhaustion(&error) => {
                 let pause = if state.admission.shed_one() {
                     SHEDDING
@@ -378,17 +379,28 @@ impl Shared {
         }
         let output = std::mem::take(&mut buffers.output);
         let wire = Arc::new(Wire::new(stream, peer, Arc::clone(config), Arc::clone(&state.clock), output));
-        let _registered = state.admission.register(&wire);
+        let registered = state.admission.register(&wire);
         if state.cut_all.load(Ordering::SeqCst) {
             wire.stop(); // the list was cut before this one was in it
         }
         let is_wanted = || state.is_stopping() || state.admission.has_pending();
         let service = Service { application: &*self.application, info: &self.info, is_wanted: &is_wanted };
-        if let Err(error) = connection::serve(&wire, &service, buffers)
-            && let Some(hook) = &config.on_error
-        {
-            hook(&wire.peer, &error);
-        }
+        let end = connection::serve(&wire, &service, buffers);
         buffers.output = wire.take_output();
+        match end {
+            Ok(End::Over) => {}
+            Ok(End::Parting) => {
+                drop(registered);
+                if let Err(wire) = state.admission.part(wire) {
+                    wire.linger(&is_wanted);
+                    wire.end();
+                }
+            }
+            Err(error) => {
+                if let Some(hook) = &config.on_error {
+                    hook(&wire.peer, &error);
+                }
+            }
+        }
     }
 }

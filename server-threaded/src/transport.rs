@@ -16,6 +16,8 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 #[derive(Debug)]
 pub struct Listener {
     kind: Kind,
+    /// Whether its connections inherit that nothing waits for more to come.
+    nodelay: bool,
     /// The socket file made by [`bind`](Self::bind), with device and inode: removed at the end if it is still the same.
     made: Option<(PathBuf, u64, u64)>,
 }
@@ -47,13 +49,13 @@ impl fmt::Display for LocalAddr {
 
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
-        Self { kind: Kind::Tcp(listener), made: None }
+        Self { kind: Kind::Tcp(listener), nodelay: false, made: None }
     }
 }
 
 impl From<UnixListener> for Listener {
     fn from(listener: UnixListener) -> Self {
-        Self { kind: Kind::Unix(listener), made: None }
+        Self { kind: Kind::Unix(listener), nodelay: false, made: None }
     }
 }
 
@@ -64,7 +66,11 @@ impl Listener {
             Some(path) => Self::bind_unix(Path::new(path)).map_err(named),
             None => {
                 let addrs: Vec<_> = address.to_socket_addrs().map_err(named)?.collect();
-                Ok(TcpListener::bind(&*addrs).map_err(named)?.into())
+                let listener = TcpListener::bind(&*addrs).map_err(named)?;
+                // Inherited by every connection, which saves a call for each. Not so with a listener that was given:
+                // who has come before may be waiting in its queue.
+                rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(io::Error::from).map_err(named)?;
+                Ok(Self { kind: Kind::Tcp(listener), nodelay: true, made: None })
             }
         }
     }
@@ -83,7 +89,7 @@ impl Listener {
         }
         let listener = UnixListener::bind(path)?;
         let made = path.metadata().map(|made| (path.to_owned(), made.dev(), made.ino())).ok();
-        Ok(Self { kind: Kind::Unix(listener), made })
+        Ok(Self { kind: Kind::Unix(listener), nodelay: false, made })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<LocalAddr> {
@@ -105,7 +111,9 @@ impl Listener {
             Kind::Tcp(listener) => {
                 let (stream, addr) = listener.accept()?;
                 // An answer is written whole; waiting for more to come would only delay its last packet.
-                stream.set_nodelay(true)?;
+                if !self.nodelay {
+                    stream.set_nodelay(true)?;
+                }
                 Ok((Stream::Tcp(stream), Peer::tcp(addr)))
             }
             Kind::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), Peer::unix())),
@@ -157,6 +165,12 @@ impl Stream {
     /// Sends as much as there is room for, without waiting: 0 if there is none.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         as_progress(rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
+    }
+
+    /// As [`try_write`](Self::try_write), of what the end of the stream follows at once: what is less than a segment is
+    /// kept for it, so that the last bytes and the end are one segment, and the client wakes up once.
+    pub(crate) fn try_write_last(&self, bytes: &[u8]) -> io::Result<usize> {
+        as_progress(rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE))
     }
 
     /// Sends as much of the blocks as there is room for, without waiting: 0 if there is none.

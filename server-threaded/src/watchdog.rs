@@ -1,10 +1,7 @@
 //! The one thread that looks at all connections: ends waits that last too long, sends what was held back too long,
 //! refuses who waits too long for a place, and moves the clock.
 
-use std::collections::VecDeque;
-use std::io;
 use std::net::Shutdown;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +11,7 @@ use crate::clock::{Clock, milliseconds};
 use crate::h1::Reject;
 use crate::h1::date::{Add, DateCache};
 use crate::h1::response::{Own, write_reject};
+use crate::parting::{Parting, Partings};
 use crate::server::State;
 use crate::transport::Stream;
 use crate::watch::Wait;
@@ -33,6 +31,7 @@ pub(crate) fn run(state: &State) {
         let now = state.clock.now();
         if state.is_stopping() {
             stopping_since.get_or_insert(now);
+            state.admission.hurry_partings();
         }
         state.admission.list_wires(&mut wires);
         for wire in wires.drain(..) {
@@ -61,7 +60,7 @@ pub(crate) fn run(state: &State) {
 
 /// Connections that got a 503 and are read from for a moment, so that they can see it.
 #[derive(Default)]
-pub(crate) struct Refused(Mutex<VecDeque<(Stream, u64)>>);
+pub(crate) struct Refused(Partings);
 
 impl Refused {
     /// Says no to a connection, without waiting for it. Returns the length of the answer's content, if it was sent.
@@ -83,28 +82,17 @@ impl Refused {
             return None;
         }
         stream.shutdown(Shutdown::Write);
-        let mut streams = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if streams.len() >= most.max(1) {
-            streams.pop_front();
-        }
-        streams.push_back((stream, clock.now() + milliseconds(linger)));
+        let until = clock.now() + milliseconds(linger);
+        self.0.put(Parting { stream, until, room: u64::MAX }, most);
         Some(length)
     }
 
     /// Reads what these clients still send, and closes what has ended or was read from long enough.
     pub(crate) fn tick(&self, now: u64) {
-        let Ok(mut streams) = self.0.lock() else { return };
-        let mut buffer = [0; 4096];
-        streams.retain(|(stream, until)| {
-            *until > now
-                && match stream.try_read(&mut buffer) {
-                    Ok(n) => n > 0,
-                    Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-                }
-        });
+        self.0.tick(now);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.lock().map_or(true, |streams| streams.is_empty())
+        self.0.is_empty()
     }
 }

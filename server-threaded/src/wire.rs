@@ -24,7 +24,7 @@ const WRITE_RETRY: Duration = Duration::from_millis(500);
 
 /// How long a client that was answered for the last time may send nothing if others want its place: longer than a
 /// packet is on its way.
-const LINGER_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const LINGER_PAUSE: Duration = Duration::from_millis(100);
 
 /// How many blocks go into one call; answers have no more.
 const MOST_BLOCKS: usize = 3;
@@ -185,6 +185,21 @@ impl Wire {
         output.clear();
         self.holds.store(false, Ordering::Relaxed);
         result
+    }
+
+    /// As [`send`](Self::send), of the last that is sent: the end of the stream has to follow at once.
+    pub(crate) fn send_last(&self, output: &mut Vec<u8>) -> io::Result<()> {
+        let result = self.write_last(output);
+        output.clear();
+        self.holds.store(false, Ordering::Relaxed);
+        result
+    }
+
+    fn write_last(&self, bytes: &[u8]) -> io::Result<()> {
+        self.check_stopped()?;
+        let sent = self.stream.try_write_last(bytes)?;
+        self.count(sent as u64);
+        if sent == bytes.len() { Ok(()) } else { self.write_blocks(&[&bytes[sent..]]) }
     }
 
     /// The memory of the output, emptied, when the connection has ended.

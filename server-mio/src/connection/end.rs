@@ -49,7 +49,8 @@ impl Connection {
             return Some(Next::Close);
         }
         self.pace = Pace::new(self.socket.clock.now());
-        self.readable = true;
+        // Otherwise there will be an event, as for everything that was not read to its end.
+        self.readable |= self.finished;
         self.phase = Phase::Linger { left: worker.shared.config.max_linger };
         None
     }

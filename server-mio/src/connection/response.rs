@@ -103,7 +103,7 @@ impl Connection {
         let Phase::Response(mut response) = std::mem::replace(&mut self.phase, Phase::Head) else { return None };
         let (exchange, content) = &mut *response;
         // Before the question, so that no wake-up falls between question and waker.
-        let failed = if exchange.has_paused { self.watch(worker, exchange, content) } else { None };
+        let failed = if exchange.has_paused { self.hand_waker(worker, exchange, content) } else { None };
         let sent = self.out.total;
         let progress = failed.unwrap_or_else(|| self.responder(worker, exchange).go_on(content));
         let sent = self.out.total - sent;
@@ -123,7 +123,7 @@ impl Connection {
         let (exchange, content) = &mut *response;
         if progress == Progress::Nothing && !exchange.has_paused {
             exchange.has_paused = true;
-            let failed = self.watch(worker, exchange, content);
+            let failed = self.hand_waker(worker, exchange, content);
             progress = failed.unwrap_or_else(|| self.responder(worker, exchange).go_on(content));
         }
         if progress == Progress::Over && !exchange.aborted && self.out.has_large() {
@@ -152,7 +152,7 @@ impl Connection {
     }
 
     /// Hands the body a waker. If it panics, that is the end of the response.
-    fn watch(&mut self, worker: &mut Worker, exchange: &mut Exchange, content: &mut Content) -> Option<Progress> {
+    fn hand_waker(&mut self, worker: &mut Worker, exchange: &mut Exchange, content: &mut Content) -> Option<Progress> {
         let Content::Body(body) = content else { return None };
         let alarm = self.alarm(worker);
         let panic = catch_unwind(AssertUnwindSafe(|| alarm.watch(body))).err()?;

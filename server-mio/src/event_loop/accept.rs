@@ -2,14 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use gateway_spec::Peer;
-use mio::unix::SourceFd;
-use mio::{Interest, Token};
 
 use super::{BACK_OFF, Core, FRESH, HALF, Place, Slot};
 use crate::clock::millis;
@@ -140,7 +137,7 @@ impl Core {
             Place::Home(connection) => (1..=now).contains(&slot.idle_since) && !slot.turned_away && may_go(connection),
             _ => false,
         });
-        let Some((index, slot)) = idle.min_by_key(|(_, slot)| slot.idle_since) else { return false };
+        let Some((index, slot)) = idle.min_by_key(|(_, slot)| (slot.idle_since, slot.idle_order)) else { return false };
         let token = slot.generation << HALF | index;
         // An idle connection has no response, so that nothing of the application is dropped here.
         if self.take(token, Ready::NONE).is_some_and(|connection| !connection.is_lingering()) {
@@ -152,7 +149,7 @@ impl Core {
 
     /// A new connection, which was counted, gets a place.
     pub(super) fn enter(&mut self, stream: Stream, peer: Peer) {
-        let Some(connection) = self.place(stream, peer, false) else { return };
+        let connection = self.place(stream, peer, false);
         let now = self.shared.clock.now();
         let timeout = if self.shared.is_draining() { LAST_CALL } else { millis(self.shared.config.head_timeout) };
         let token = connection.token;
@@ -161,6 +158,8 @@ impl Core {
         // It has just come, and is not idle yet.
         slot.idle_since = now + FRESH;
         self.wheel.set(&mut slot.timer, token, now + timeout);
+        // Most send their request at once, and some are answered and gone before there is an event to wait for.
+        self.ready.push_back((token, Ready::READ));
     }
 
     /// There is no place for a new connection: it gets one for as long as it takes to tell it so.
@@ -168,20 +167,22 @@ impl Core {
         let most = self.shared.config.max_pending.max(TURNED_AWAY);
         if !self.shared.counts.turn_away_one(most) {
             self.dismiss(&stream);
-        } else if let Some(connection) = self.place(stream, peer, true) {
+        } else {
+            let connection = self.place(stream, peer, true);
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             self.refused.push_back(connection);
         }
     }
 
-    /// Makes a connection, which was counted.
-    pub(super) fn place(&mut self, stream: Stream, peer: Peer, turned_away: bool) -> Option<Box<Connection>> {
+    /// Makes a connection, which was counted. It asks for events itself, when it has to wait for one.
+    pub(super) fn place(&mut self, stream: Stream, peer: Peer, turned_away: bool) -> Box<Connection> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
                 place: Place::Free,
                 missed: Ready::NONE,
                 idle_since: 0,
+                idle_order: 0,
                 timer: Timer::new(),
                 is_late: false,
                 socket: Weak::new(),
@@ -190,22 +191,10 @@ impl Core {
             self.slots.len() - 1
         });
         let token = self.slots[index].generation << HALF | index;
-        let fd = stream.as_fd().as_raw_fd();
-        if let Err(error) = self.poll.registry().register(&mut SourceFd(&fd), Token(token), Interest::READABLE) {
-            if let Some(on_error) = &self.shared.config.on_error {
-                // Its panic is its own, and not the loop's end.
-                let _ = catch_unwind(AssertUnwindSafe(|| on_error(&peer, &error)));
-            }
-            self.free.push(index);
-            let counts = &self.shared.counts;
-            let count = if turned_away { &counts.turned_away } else { &counts.open };
-            count.fetch_sub(1, Ordering::SeqCst);
-            return None;
-        }
         let socket = Arc::new(Socket::new(stream, self.shared.clock.clone()));
         let slot = &mut self.slots[index];
         (slot.place, slot.turned_away, slot.socket) = (Place::Away, turned_away, Arc::downgrade(&socket));
-        Some(Box::new(Connection::new(token, socket, peer)))
+        Box::new(Connection::new(token, socket, peer))
     }
 }
 

@@ -53,6 +53,27 @@ fn idle_clients_make_room() {
     }
 }
 
+/// A client that has its last answer and does not close the connection keeps nobody out, and is not shed.
+#[test]
+fn who_was_answered_for_the_last_time_has_no_place() {
+    let mut site = Site::new(house(1), hello);
+    let mut answered: Vec<Client> = (0..100)
+        .map(|_| {
+            let mut client = site.connect();
+            client.ask(LAST_GET).is(200, "hello");
+            client.must_end();
+            client
+        })
+        .collect();
+    assert_eq!(site.handle.stats().refused, 0);
+    // What they still send is no request, and they do not hold up the end of the server for long.
+    for client in &mut answered[90..] {
+        client.send(GET);
+    }
+    site.handle.shutdown();
+    site.join().unwrap();
+}
+
 /// Answers when the server's clock, which may be a coarse one, is a second further.
 fn later(environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<&'static str, Error> {
     let left = || environ.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
