@@ -218,20 +218,10 @@ impl Connection {
     fn advance(&mut self, worker: &mut Worker, ready: Ready, may_block: bool) -> Next {
         self.readable |= ready.has(Ready::READ);
         self.finished |= ready.has(Ready::FINISHED);
-        if ready.has(Ready::GONE) {
-            // Whatever is left to send, nobody reads it. What is left to read may still be there. And to linger is to have
-            // closed one direction: a client that closes the other is not gone, and may still be reading what it was sent.
-            if !matches!(self.phase, Phase::Head | Phase::Body(_) | Phase::Linger { .. }) {
-                if !may_block && matches!(self.phase, Phase::Response(_)) {
-                    return Next::Thread { fresh: false };
-                }
-                if matches!(self.phase, Phase::Response(_)) {
-                    self.report(worker, &io::ErrorKind::ConnectionReset.into());
-                }
-                self.give_up(worker);
-                return Next::Close;
-            }
-            self.readable = true;
+        if ready.has(Ready::GONE)
+            && let Some(next) = self.gone(worker, may_block)
+        {
+            return next;
         }
         if ready.has(Ready::DEADLINE)
             && let Some(next) = self.expire(worker)
@@ -262,6 +252,25 @@ impl Connection {
                 return next;
             }
         }
+    }
+
+    /// The client has gone.
+    #[cold]
+    fn gone(&mut self, worker: &mut Worker, may_block: bool) -> Step {
+        // Whatever is left to send, nobody reads it. What is left to read may still be there. And to linger is to have
+        // closed one direction: a client that closes the other is not gone, and may still be reading what it was sent.
+        if !matches!(self.phase, Phase::Head | Phase::Body(_) | Phase::Linger { .. }) {
+            if !may_block && matches!(self.phase, Phase::Response(_)) {
+                return Some(Next::Thread { fresh: false });
+            }
+            if matches!(self.phase, Phase::Response(_)) {
+                self.report(worker, &io::ErrorKind::ConnectionReset.into());
+            }
+            self.give_up(worker);
+            return Some(Next::Close);
+        }
+        self.readable = true;
+        None
     }
 
     /// Whether its client has sent nothing yet, but for empty lines.

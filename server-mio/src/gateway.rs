@@ -109,32 +109,36 @@ impl Exchange {
 }
 
 impl Responder<'_> {
-    /// What the application returned becomes the content, and as much as possible of it is sent.
-    pub(crate) fn begin(&mut self, returned: Result<Body, Error>, content: &mut Content) -> Progress {
+    /// What the application returned becomes the content, and as much as possible of it is sent. A content that is not sent
+    /// at once is put into `rest`.
+    #[inline]
+    pub(crate) fn begin(&mut self, returned: Result<Body, Error>, rest: &mut Option<Content>) -> Progress {
         let body = match returned {
             Ok(body) => body,
             Err(error) => return self.fail(&error),
         };
         if self.exchange.aborted {
             // A write has failed, whatever the application made of that: nothing can follow it.
-            *content = Content::Body(body);
-            self.close(content);
+            self.close(&mut Content::Body(body));
             return Progress::Over;
         }
         match body.into_block() {
             Ok(block) => self.only_block(block),
-            Err(body) => {
-                *content = match body.into_file() {
-                    Ok(file) if file.remaining() > SMALL_FILE && !self.exchange.has_content_or_drops_it() => {
-                        Content::File(file)
-                    }
-                    // Small, not sent at all, or behind what was written: read as any other body.
-                    Ok(file) => Content::Body(Body::from_blocks(Small(file))),
-                    Err(body) => Content::Body(body),
-                };
-                self.go_on(content)
-            }
+            Err(body) => self.begin_stream(body, rest),
         }
+    }
+
+    #[inline(never)]
+    fn begin_stream(&mut self, body: Body, rest: &mut Option<Content>) -> Progress {
+        let content = match body.into_file() {
+            Ok(file) if file.remaining() > SMALL_FILE && !self.exchange.has_content_or_drops_it() => {
+                Content::File(file)
+            }
+            // Small, not sent at all, or behind what was written: read as any other body.
+            Ok(file) => Content::Body(Body::from_blocks(Small(file))),
+            Err(body) => Content::Body(body),
+        };
+        self.go_on(rest.insert(content))
     }
 
     /// Before other responses have their turn: a head that can still be replaced is kept.

@@ -40,6 +40,11 @@ pub(crate) struct Stash {
 }
 
 impl Stash {
+    #[cold]
+    fn new(socket: &Arc<Socket>) -> Arc<Self> {
+        Arc::new(Self { socket: socket.clone(), bytes: Mutex::default() })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,8 +90,7 @@ impl Output {
     /// Returns the place if it is to be made known.
     pub(crate) fn stash(&mut self, socket: &Arc<Socket>, buffer: impl FnOnce() -> Vec<u8>) -> Option<Arc<Stash>> {
         let first = self.stashed == 0;
-        let stash =
-            self.stash.get_or_insert_with(|| Arc::new(Stash { socket: socket.clone(), bytes: Mutex::default() }));
+        let stash = self.stash.get_or_insert_with(|| Stash::new(socket));
         let mut bytes = stash.lock();
         if bytes.capacity() == 0 {
             *bytes = buffer();

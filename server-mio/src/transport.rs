@@ -1,7 +1,7 @@
 //! Listeners and streams: TCP and Unix sockets behind one face, none of them blocking.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -12,7 +12,8 @@ use std::time::Duration;
 use gateway_spec::Peer;
 use mio::{Interest, Registry, Token};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::{SendFlags, sockopt};
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 /// A socket that is listened on.
 #[derive(Debug)]
@@ -223,18 +224,21 @@ macro_rules! either {
 }
 
 impl Stream {
+    // These two are the calls of every request. By way of the C library each would have two locked instructions more, for
+    // a thread that may be cancelled in it, and none is here.
+
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        uninterrupted(|| either!(self, stream => (&mut &*stream).read(buffer)))
+        Ok(retry_on_intr(|| recv(self, &mut *buffer, RecvFlags::empty()))?.0)
     }
 
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        uninterrupted(|| either!(self, stream => (&mut &*stream).write(bytes)))
+        Ok(retry_on_intr(|| send(self, bytes, SendFlags::NOSIGNAL))?)
     }
 
     /// As [`write`](Self::write), of what [`shutdown_write`](Self::shutdown_write) follows at once: what is less than a
     /// segment is kept for it, so that the last bytes and the end are one segment, and the client wakes up once.
     pub(crate) fn write_last(&self, bytes: &[u8]) -> io::Result<usize> {
-        uninterrupted(|| Ok(rustix::net::send(self, bytes, SendFlags::MORE | SendFlags::NOSIGNAL)?))
+        Ok(retry_on_intr(|| send(self, bytes, SendFlags::MORE | SendFlags::NOSIGNAL))?)
     }
 
     pub(crate) fn write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {

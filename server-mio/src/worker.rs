@@ -15,6 +15,7 @@ use crate::clock::{Patience, millis};
 use crate::gateway::panicked;
 use crate::h1::head::Limits;
 use crate::h1::heads::Heads;
+use crate::h1::known::Known;
 use crate::handoff::{Handoff, Ticket};
 use crate::inbox::Inbox;
 use crate::input::patience;
@@ -26,6 +27,8 @@ use crate::socket::Socket;
 pub(crate) const BUFFER: usize = 16 * 1024;
 /// How many buffers of a kind a thread keeps for connections to come, and one more.
 const KEPT: usize = 64;
+/// How many connections can each have their last head known by a thread; more of them share the places.
+const KNOWN: usize = 16;
 
 /// The responses that the leader's thread holds back, to be sent by who takes over from it.
 #[derive(Debug, Default)]
@@ -109,6 +112,8 @@ pub(crate) struct Worker {
     pub(crate) heads: Heads,
     /// A valid host: that of the last request.
     pub(crate) host: String,
+    /// The last heads of requests, each shared by connections; away while it is in use.
+    known: [Option<Box<Known>>; KNOWN],
     /// For reading.
     pub(crate) buffers: Spares,
     /// For collecting bodies of requests.
@@ -135,6 +140,7 @@ impl Worker {
             write_patience: patience(config, config.write_timeout),
             heads: Heads::new(),
             host: String::new(),
+            known: Default::default(),
             buffers: Spares::new(2 * BUFFER),
             bodies: Spares::new(4 * BUFFER),
             outs: Spares::new(4 * BUFFER),
@@ -145,6 +151,12 @@ impl Worker {
             ticket: None,
             handoff,
         }
+    }
+
+    /// The place for the last head of a connection.
+    #[inline]
+    pub(crate) const fn known(&mut self, token: usize) -> &mut Option<Box<Known>> {
+        &mut self.known[token % KNOWN]
     }
 
     /// Whether nobody has taken over the loop: then somebody will, if this thread blocks.

@@ -9,12 +9,14 @@ use super::{Connection, LAST_CALL, Next, Phase, Received, Step, Tried};
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
 use crate::h1::head::{Head, Scan, parse, parse_usual, places};
+use crate::h1::known::{Known, Meaning};
 use crate::input::RequestBody;
 use crate::worker::Worker;
 
 /// How many fields are read without allocating: more than browsers send.
 const FIELDS: usize = 24;
-/// How many bytes can hardly have more than four fields.
+/// How many programs send, and how many bytes can hardly have more.
+const FEW_FIELDS: usize = 4;
 const SMALL_HEAD: usize = 100;
 
 impl Connection {
@@ -30,7 +32,10 @@ impl Connection {
                 Ok((skipped, begins)) => {
                     self.start += skipped;
                     if begins {
-                        match self.try_head(worker, may_block, *turn) {
+                        if *turn == 0 {
+                            return Some(self.send(worker).unwrap_or(Next::Again));
+                        }
+                        match self.try_head(worker, may_block) {
                             Tried::Partial => {}
                             Tried::Step(step) => return step,
                             Tried::Refused(reject) => return self.refuse(worker, reject),
@@ -64,28 +69,25 @@ impl Connection {
     }
 
     /// Reads the head at the start of the buffer, if it is whole, and goes on with its request.
-    pub(super) fn try_head(&mut self, worker: &mut Worker, may_block: bool, turn: u32) -> Tried {
+    fn try_head(&mut self, worker: &mut Worker, may_block: bool) -> Tried {
         const TOO_LARGE: Reject = Reject::HeadTooLarge("the head of the request is too large");
         let limits = worker.limits;
         let first = self.scan.is_fresh();
         if !first && !self.scan.find_end(&self.buffer[self.start..self.end], &limits) {
             return Tried::Partial;
         }
-        // Out of `self` while the head borrows from it.
+        // Out of their places while the head borrows from them.
         let buffer = std::mem::take(&mut self.buffer);
-        let mut host = std::mem::take(&mut worker.host);
+        let mut known = worker.known(self.token).take().unwrap_or_default();
         let bytes = &buffer[self.start..self.end];
         // Fewer places to clear for the small heads of programs than for those of browsers.
-        let (tried, new_host) = if bytes.len() < SMALL_HEAD {
-            self.parse_head::<4>(worker, bytes, &host, may_block, turn)
-        } else {
-            self.parse_head::<FIELDS>(worker, bytes, &host, may_block, turn)
+        let tried = match known.at(bytes) {
+            Some(head) if head.fields() <= FEW_FIELDS => self.known_head::<FEW_FIELDS>(worker, head, bytes, may_block),
+            Some(head) => self.known_head::<FIELDS>(worker, head, bytes, may_block),
+            None if bytes.len() < SMALL_HEAD => self.new_head::<FEW_FIELDS>(worker, &mut known, bytes, may_block),
+            None => self.new_head::<FIELDS>(worker, &mut known, bytes, may_block),
         };
-        if let Some(new_host) = new_host {
-            host.clear();
-            host.push_str(bytes.get(new_host).and_then(|host| str::from_utf8(host).ok()).unwrap_or_default());
-        }
-        worker.host = host;
+        *worker.known(self.token) = Some(known);
         self.buffer = buffer;
         match tried {
             // The search had found an end that the parser does not see, or the limit.
@@ -96,68 +98,93 @@ impl Connection {
         }
     }
 
-    /// Goes on with the request whose head is at the beginning. Says also where its host is, if that is not the known one.
+    /// Goes on with the request whose head is at the beginning, and known.
     #[inline]
-    pub(super) fn parse_head<const N: usize>(
+    fn known_head<const N: usize>(
         &mut self,
         worker: &mut Worker,
+        known: &Meaning,
+        bytes: &[u8],
+        may_block: bool,
+    ) -> Tried {
+        let mut fields = [Field::EMPTY; N];
+        let head = known.head(&mut fields);
+        self.request(worker, &head, &bytes[head.length..], may_block)
+    }
+
+    /// Reads the head at the beginning, and goes on with its request.
+    #[inline(never)]
+    fn new_head<const N: usize>(
+        &mut self,
+        worker: &mut Worker,
+        known: &mut Known,
+        bytes: &[u8],
+        may_block: bool,
+    ) -> Tried {
+        let mut host = std::mem::take(&mut worker.host);
+        let (tried, new_host) = self.parse_head::<N>(worker, known, bytes, &host, may_block);
+        if let Some(new_host) = new_host {
+            host.clear();
+            host.push_str(bytes.get(new_host).and_then(|host| str::from_utf8(host).ok()).unwrap_or_default());
+        }
+        worker.host = host;
+        tried
+    }
+
+    /// As [`new_head`](Self::new_head). Says also where its host is, if that is not the known one.
+    #[inline]
+    fn parse_head<const N: usize>(
+        &mut self,
+        worker: &mut Worker,
+        known: &mut Known,
         bytes: &[u8],
         known_host: &str,
         may_block: bool,
-        turn: u32,
     ) -> (Tried, Option<Range<usize>>) {
         let mut fields = [Field::EMPTY; N];
         match parse_usual(bytes, &mut fields, &worker.limits, known_host) {
             Ok(Some(head)) => {
-                let tried = self.request(worker, &head, &bytes[head.length..], may_block, turn);
+                let (octets, rest) = bytes.split_at(head.length);
+                known.see(octets, &head);
+                let tried = self.request(worker, &head, rest, may_block);
                 let new_host = head.host.filter(|host| !std::ptr::eq(*host, known_host));
                 let start = |host: &str| host.as_ptr() as usize - bytes.as_ptr() as usize;
                 (tried, new_host.map(|host| start(host)..start(host) + host.len()))
             }
-            Ok(None) => (self.parse_unusual_head(worker, bytes, may_block, turn), None),
+            Ok(None) => (self.parse_unusual_head(worker, bytes, may_block), None),
             Err(reject) => (Tried::Refused(reject), None),
         }
     }
 
     #[cold]
-    pub(super) fn parse_unusual_head(
-        &mut self,
-        worker: &mut Worker,
-        bytes: &[u8],
-        may_block: bool,
-        turn: u32,
-    ) -> Tried {
+    fn parse_unusual_head(&mut self, worker: &mut Worker, bytes: &[u8], may_block: bool) -> Tried {
         let limits = worker.limits;
         let mut scratch = vec![httparse::EMPTY_HEADER; places(bytes, &limits)];
         let mut fields = vec![Field::EMPTY; places(bytes, &limits)];
         match parse(bytes, &mut fields, &mut scratch, &limits) {
-            Ok(Some(head)) => self.request(worker, &head, &bytes[head.length..], may_block, turn),
+            Ok(Some(head)) => self.request(worker, &head, &bytes[head.length..], may_block),
             Ok(None) => Tried::Partial,
             Err(reject) => Tried::Refused(reject),
         }
     }
 
     /// A head is whole: its request is answered at once, or its body collected first.
-    pub(super) fn request(
-        &mut self,
-        worker: &mut Worker,
-        head: &Head<'_, '_>,
-        rest: &[u8],
-        may_block: bool,
-        turn: u32,
-    ) -> Tried {
+    #[inline]
+    fn request(&mut self, worker: &mut Worker, head: &Head<'_, '_>, rest: &[u8], may_block: bool) -> Tried {
         // Should the request have to wait, it is read again.
         self.scan = Scan::new();
-        if turn == 0 {
-            return Tried::Step(self.send(worker).or(Some(Next::Again)));
+        if head.framing != Framing::Empty {
+            return self.request_with_body(worker, head, rest, may_block);
         }
-        if matches!(head.framing, Framing::Empty) {
-            self.taken = head.length;
-            if !may_block {
-                return Tried::Step(self.send(worker).or(Some(Next::Thread { fresh: true })));
-            }
-            return self.call(worker, head, None);
+        self.taken = head.length;
+        if !may_block {
+            return Tried::Step(self.send(worker).or(Some(Next::Thread { fresh: true })));
         }
+        self.call(worker, head, None)
+    }
+
+    #[inline(never)]
+    fn request_with_body(&mut self, worker: &mut Worker, head: &Head<'_, '_>, rest: &[u8], may_block: bool) -> Tried {
         let config = &worker.shared.config;
         let body = match &self.body {
             Some(body) => body,

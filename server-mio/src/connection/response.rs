@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gateway_spec::{Environ, Error, Input, Request};
 
 use super::{Connection, Next, Phase, Rest, Step, Tried};
+use crate::Config;
 use crate::clock::{Pace, millis};
 use crate::gateway::{Content, Exchange, Progress, Responder, panicked};
 use crate::h1::framing::Framing;
@@ -23,22 +24,12 @@ const FEW: usize = 512;
 
 impl Connection {
     /// Calls the application.
-    #[inline(always)]
+    #[inline(never)]
     pub(super) fn call(&mut self, worker: &mut Worker, head: &Head<'_, '_>, body: Option<Arc<RequestBody>>) -> Tried {
-        if !self.out.is_empty() {
-            // Of a batch: should the application block, they are sent all the same.
-            if worker.is_leading()
-                && let Some(stash) = self.out.stash(&self.socket, || worker.outs.take())
-            {
-                worker.batch.set(stash);
-                self.batching = true;
-            }
-            // Looked at once more: whoever has taken over just before the stash was made known does not know it.
-            if !worker.is_leading()
-                && let Some(next) = self.send(worker)
-            {
-                return Tried::Step(Some(next));
-            }
+        if !self.out.is_empty()
+            && let Some(next) = self.hold_back(worker)
+        {
+            return Tried::Step(Some(next));
         }
         self.requests += 1;
         worker.count_request();
@@ -48,11 +39,8 @@ impl Connection {
         }
         let shared = &*worker.shared;
         let last = shared.config.max_requests_per_connection.is_some_and(|most| self.requests >= most);
-        if let Some(deadline) = shared.config.app_deadline {
-            self.socket.set_deadline(self.socket.clock.now() + millis(deadline));
-        }
-        if shared.config.on_response.is_some() {
-            self.record = Record::begin();
+        if shared.config.app_deadline.is_some() || shared.config.on_response.is_some() {
+            self.note_time(&shared.config);
         }
         let request = {
             let mut request = Request::new(&shared.info, &self.peer);
@@ -73,7 +61,7 @@ impl Connection {
         let input = body.clone().map_or_else(Input::empty, |body| Input::new(body));
         let facts = Facts { head_only: head.method == "HEAD", version: head.version, code: 0 };
         let mut exchange = Exchange::new(facts, head.keep_alive && !last, body);
-        let mut content = Content::Nothing;
+        let mut content = None;
         let mut responder = Responder {
             exchange: &mut exchange,
             out: &mut self.out,
@@ -95,7 +83,32 @@ impl Connection {
             // The usual end, without moving the exchange about.
             return Tried::Done;
         }
-        Tried::Answered(Box::new((exchange, content)), progress)
+        Tried::Answered(Box::new((exchange, content.unwrap_or(Content::Nothing))), progress)
+    }
+
+    /// Before the application is called for the next request of a batch: should it block, the responses before are sent all
+    /// the same.
+    #[inline]
+    fn hold_back(&mut self, worker: &mut Worker) -> Step {
+        if worker.is_leading()
+            && let Some(stash) = self.out.stash(&self.socket, || worker.outs.take())
+        {
+            worker.batch.set(stash);
+            self.batching = true;
+        }
+        // Looked at once more: whoever has taken over just before the stash was made known does not know it.
+        if worker.is_leading() { None } else { self.send(worker) }
+    }
+
+    /// When the application should have answered, and when it was asked, if somebody wants to know.
+    #[cold]
+    fn note_time(&mut self, config: &Config) {
+        if let Some(deadline) = config.app_deadline {
+            self.socket.set_deadline(self.socket.clock.now() + millis(deadline));
+        }
+        if config.on_response.is_some() {
+            self.record = Record::begin();
+        }
     }
 
     /// Goes on with a response that had to wait.

@@ -3,7 +3,7 @@
 //! Responses tend to have the head of the one before, but for the length and, once a second, the date. So the last head is
 //! kept: the part that the application has given, and the whole.
 
-use gateway_spec::{Calls, Error, LastHead, Status};
+use gateway_spec::{Calls, Error, Head, LastHead, Status};
 
 use super::date::{Date, date_line, server_line};
 use super::response::{self, End};
@@ -67,11 +67,16 @@ impl Heads {
     ) -> Result<Begun, Error> {
         let head = calls.start_after(&mut self.checked, status, headers, exc_info)?;
         if !head.is_repeated() {
-            self.begun.clear();
-            response::begin(&mut self.begun, &head);
-            (self.own, self.last) = (Own { date: head.has_date(), server: head.has_server() }, None);
+            self.begin_another(&head);
         }
         Ok(Begun { declared: head.content_length(), lines: None })
+    }
+
+    #[inline(never)]
+    fn begin_another(&mut self, head: &Head<'_>) {
+        self.begun.clear();
+        response::begin(&mut self.begun, head);
+        (self.own, self.last) = (Own { date: head.has_date(), server: head.has_server() }, None);
     }
 
     /// Lets a response wait that has begun last: from now on it has its lines itself.
@@ -82,20 +87,27 @@ impl Heads {
     /// Writes the whole head of a response that [has begun](Self::begin) last, or was [kept](Self::keep).
     #[inline]
     pub(crate) fn write(&mut self, out: &mut Vec<u8>, begun: &Begun, end: End, second: u64, server: Option<&str>) {
+        if begun.lines.is_none() && self.last == Some((end, second)) {
+            out.extend_from_slice(&self.whole);
+        } else {
+            self.write_another(out, begun, end, second, server);
+        }
+    }
+
+    #[inline(never)]
+    fn write_another(&mut self, out: &mut Vec<u8>, begun: &Begun, end: End, second: u64, server: Option<&str>) {
         if let Some(lines) = &begun.lines {
             let (lines, own) = &**lines;
             out.extend_from_slice(lines);
             self.end(out, *own, end, second, server);
             return;
         }
-        if self.last != Some((end, second)) {
-            let mut whole = std::mem::take(&mut self.whole);
-            whole.clear();
-            whole.extend_from_slice(&self.begun);
-            self.end(&mut whole, self.own, end, second, server);
-            (self.whole, self.last) = (whole, Some((end, second)));
-        }
-        out.extend_from_slice(&self.whole);
+        let mut whole = std::mem::take(&mut self.whole);
+        whole.clear();
+        whole.extend_from_slice(&self.begun);
+        self.end(&mut whole, self.own, end, second, server);
+        out.extend_from_slice(&whole);
+        (self.whole, self.last) = (whole, Some((end, second)));
     }
 
     fn end(&mut self, out: &mut Vec<u8>, own: Own, end: End, second: u64, server: Option<&str>) {

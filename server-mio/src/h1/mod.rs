@@ -13,6 +13,7 @@ pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod heads;
 pub(crate) mod host;
+pub(crate) mod known;
 pub(crate) mod response;
 mod scan;
 
