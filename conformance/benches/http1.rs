@@ -162,7 +162,7 @@ mod mio {
                     begin(&mut out, black_box(head));
                     let facts = Facts { head_only: false, version: Version::Http11, code: 200 };
                     let (length, delimiter) = (Some(13), Delimiter::Length);
-                    end(&mut out, End { facts, length, delimiter, keep_alive: true }, LINES);
+                    end(&mut out, End { facts, length, delimiter, keep_alive: true }, LINES.as_bytes());
                 });
             });
             assert!(out.ends_with(b"\r\n\r\n"));

@@ -42,7 +42,8 @@ use crate::park::Alarm;
 use crate::socket::Socket;
 use crate::worker::{BUFFER, Worker};
 
-/// How many milliseconds a connection that was accepted just before a shutdown may take to begin its request.
+/// How many milliseconds a shutdown leaves who was accepted just before it to begin a request, and who has its last answer to
+/// close its side.
 pub(crate) const LAST_CALL: u64 = 250;
 /// How many requests of one client are answered before others have their turn.
 const TURN: u32 = 64;

@@ -54,6 +54,8 @@ pub(crate) struct Core {
     acceptable: bool,
     /// When to accept again, after the descriptors ran out.
     accept_at: u64,
+    /// Whether it has failed last time, and that was said.
+    accept_fails: bool,
     /// A descriptor to be given up when there are no others, so that somebody can be told.
     reserve: Option<File>,
     /// New connections that wait for a place.
@@ -126,6 +128,7 @@ impl Core {
             // Somebody may have come before the loop began.
             acceptable: true,
             accept_at: 0,
+            accept_fails: false,
             reserve: File::open("/dev/null").ok(),
             newcomers: VecDeque::new(),
             refused: VecDeque::new(),

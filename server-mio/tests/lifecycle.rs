@@ -390,6 +390,30 @@ fn unix_sockets_and_given_listeners() {
     thread.join().unwrap().unwrap();
 }
 
+/// It is asked again now and then, and the log says it once.
+#[test]
+fn a_listener_that_listens_no_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let holder = listener.try_clone().unwrap();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let mut config = Server::builder();
+    let said = lines.clone();
+    config.threads = 1;
+    config.errors = Errors::new(move |line: &str| said.lock().unwrap().push(line.to_owned()));
+    let server = config.from_listener(listener).unwrap();
+    let handle = server.handle();
+    let thread = std::thread::spawn(move || server.serve(hello));
+    TcpStream::from(std::os::fd::OwnedFd::from(holder)).shutdown(std::net::Shutdown::Both).unwrap();
+    while lines.lock().unwrap().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(300)); // some tries
+    handle.stop();
+    thread.join().unwrap().unwrap();
+    let lines = lines.lock().unwrap();
+    assert!(lines.len() == 1 && lines[0].contains("accept has failed"), "{lines:?}");
+}
+
 #[test]
 fn an_address_in_use_is_not_shared() {
     let site = Site::with(|config| config.threads = 4, hello);

@@ -333,7 +333,6 @@ fn is_of_one_connection(error: &io::Error) -> bool {
                 | Errno::NOPROTOOPT
                 | Errno::OPNOTSUPP
                 | Errno::CONNRESET
-                | Errno::INVAL
                 | Errno::TIMEDOUT
         )
     )

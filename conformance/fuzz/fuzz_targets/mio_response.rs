@@ -17,7 +17,7 @@ fuzz_target!(|data: &[u8]| check_writer(data, chunk_size, |given, head| {
     let keep = given.keep && delimiter != Delimiter::Close;
     let mut out = Vec::new();
     begin(&mut out, head);
-    end(&mut out, End { facts, length, delimiter, keep_alive: keep }, LINES);
+    end(&mut out, End { facts, length, delimiter, keep_alive: keep }, LINES.as_bytes());
     let framing = match (delimiter, length) {
         (Delimiter::Nothing, _) => Framing::Nothing,
         (Delimiter::Length, Some(length)) => Framing::Length(length),

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Connection, Next, PAUSE, Phase, Ready, Received, Step};
+use super::{Connection, LAST_CALL, Next, PAUSE, Phase, Ready, Received, Step};
 use crate::clock::{Pace, millis};
 use crate::h1::{Reject, response};
 use crate::log::Record;
@@ -59,12 +59,20 @@ impl Connection {
         loop {
             if !self.readable {
                 self.give_back(worker);
+                let mut deadline = self.pace.deadline_after(millis(worker.shared.config.linger_timeout));
+                if worker.shared.is_draining() {
+                    // The server has nothing more to do than to wait for who does not close: while it sends, and a moment.
+                    deadline = deadline.min(self.pace.last() + LAST_CALL);
+                }
                 // As good as idle: a newcomer may have its place.
-                return Some(Next::Idle(self.pace.deadline_after(millis(worker.shared.config.linger_timeout))));
+                return Some(Next::Idle(deadline));
             }
             (self.start, self.end) = (0, 0);
             match self.receive(worker) {
-                Received::Some => left = left.saturating_sub(self.end as u64),
+                Received::Some => {
+                    left = left.saturating_sub(self.end as u64);
+                    self.pace.progress(self.socket.clock.now(), self.end);
+                }
                 Received::Nothing => {}
                 Received::End => return Some(Next::Close),
             }

@@ -32,7 +32,10 @@ impl Core {
         for _ in 0..ACCEPTS {
             let Some(listener) = &self.listener else { return };
             match listener.accept() {
-                Ok((stream, peer)) => self.admit(stream, peer, now),
+                Ok((stream, peer)) => {
+                    self.accept_fails = false;
+                    self.admit(stream, peer, now);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.acceptable = false;
                     if self.shared.is_draining() {
@@ -51,8 +54,10 @@ impl Core {
                 }
                 Err(error) if is_passing(&error) => {}
                 Err(error) => {
-                    // Whatever it is, asking again at once would be to spin on it.
-                    self.shared.config.errors.write(&format!("server-mio: accept has failed: {error}\n"));
+                    // Whatever it is, asking again at once would be to spin on it, and to say it each time to fill the log.
+                    if !std::mem::replace(&mut self.accept_fails, true) {
+                        self.shared.config.errors.write(&format!("server-mio: accept has failed: {error}\n"));
+                    }
                     self.accept_at = now + BACK_OFF;
                     return;
                 }

@@ -17,6 +17,7 @@ mod drips;
 mod full_house;
 mod hooks;
 mod kept;
+mod listener;
 mod panics;
 mod repeated;
 mod settings;
