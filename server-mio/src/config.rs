@@ -40,7 +40,7 @@ pub struct Config {
     pub server_name: Option<String>,
     /// `SERVER_PORT`; by default the port bound, or that of the scheme for a Unix socket.
     pub server_port: Option<String>,
-    /// The `Server` header. None by default: it helps nobody but who looks for holes (H1-SEC-09).
+    /// The `Server` header, and `SERVER_SOFTWARE`. None by default: it helps nobody but who looks for holes (H1-SEC-09).
     pub server_header: Option<String>,
     /// The scheme through which applications are reached (GW-EWV-02). `http` by default.
     pub url_scheme: Scheme,

@@ -21,9 +21,8 @@ use crate::transport::{Listener, LocalAddr, Stream};
 use crate::watchdog;
 use crate::wire::Wire;
 
-/// The product that this server is, for `SERVER_SOFTWARE`.
-const SOFTWARE: &str =
-    concat!("server-threaded/", env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));
+/// The product that this server is, for `SERVER_SOFTWARE` where the settings say nothing else.
+const SOFTWARE: &str = concat!("server-threaded/", env!("CARGO_PKG_VERSION"));
 
 /// How long accepting pauses when the system has no descriptors left: not long for a person, long for a processor.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
@@ -91,7 +90,7 @@ impl Server {
         let mut info = ServerInfo::new(
             config.server_name.clone().unwrap_or(name),
             config.server_port.clone().unwrap_or(port),
-            SOFTWARE,
+            config.server_header.as_deref().unwrap_or(SOFTWARE),
         );
         info.url_scheme = config.url_scheme;
         info.multithread = config.max_connections > 1;

@@ -79,6 +79,24 @@ fn names_can_be_set() {
     Site::new(config, names).get().is(200, "127.0.0.1 a port example.org:443");
 }
 
+/// What applications are told of the server is what clients are (CGI-VAR-14).
+#[test]
+fn the_software_is_what_clients_are_told() {
+    fn software(environ: &mut Environ<'_>, start_response: &mut dyn StartResponse) -> Result<String, Error> {
+        start_response.start(Status::OK, &[("Content-Type", "text/plain")])?;
+        Ok(environ.get("SERVER_SOFTWARE").unwrap().to_string_lossy().into_owned())
+    }
+    let reply = Site::new(config(), software).get();
+    let own = String::from_utf8(reply.body).unwrap();
+    assert!(own.starts_with("server-") && own.ends_with(concat!("/", env!("CARGO_PKG_VERSION"))), "{own}");
+
+    let mut config = config();
+    config.server_header = Some("Gateway/7".into());
+    let reply = Site::new(config, software).get();
+    assert_eq!(reply.header("Server"), Some("Gateway/7"));
+    assert_eq!(reply.body, b"Gateway/7");
+}
+
 #[test]
 fn unix() {
     let scratch = Scratch::new();
