@@ -238,7 +238,7 @@ fn every_server_answers_every_scenario_it_takes_part_in() {
         // Of those in Python it is told in ticks of the system's clock, and 64 answers may take less than one.
         let in_ticks = ["gunicorn", "waitress"].contains(&name.as_str());
         let after = process.cpu_time().expect("processor time");
-        assert!(after > before || (in_ticks && after == before), "{name}");
+        assert!(after > before || (in_ticks && after == before), "{name}: {before:?}, then {after:?}");
         let memory = process.memory().expect("memory");
         assert!(memory.peak >= memory.resident && memory.resident > 0, "{name}: {memory:?}");
         assert!(process.stop().expect("an end").success(), "{name}");

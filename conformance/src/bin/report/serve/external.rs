@@ -2,9 +2,10 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,6 +64,8 @@ struct Running {
 }
 
 static RUNNING: OnceLock<Running> = OnceLock::new();
+/// Whether its end was asked for.
+static STOPPED: AtomicBool = AtomicBool::new(false);
 
 /// Starts a WSGI server and waits for its end.
 fn run(settings: &Settings, arguments: impl FnOnce(&mut Command, SocketAddr)) -> io::Result<()> {
@@ -92,6 +95,9 @@ fn run(settings: &Settings, arguments: impl FnOnce(&mut Command, SocketAddr)) ->
     }
     announce(address)?;
     let status = child.wait()?;
+    while STOPPED.load(Ordering::SeqCst) {
+        thread::park(); // whoever stopped it ends this process
+    }
     Err(io::Error::other(format!("it ended: {status}")))
 }
 
@@ -100,29 +106,35 @@ pub(super) fn cpu_time() -> io::Result<Duration> {
     RUNNING.get().map_or(Ok(Duration::ZERO), |running| tree(running.pid.as_raw_nonzero().get()))
 }
 
-/// What a process and its descendants used, as far as their threads still are.
+/// What a process and its descendants used, ended threads included, in ticks of the system's clock.
 fn tree(pid: i32) -> io::Result<Duration> {
-    let mut sum = Duration::ZERO;
+    let mut sum = used(&std::fs::read_to_string(format!("/proc/{pid}/stat"))?)?;
     for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
-        let thread = thread?.path();
-        sum += scheduled(&thread)?;
-        for child in std::fs::read_to_string(thread.join("children"))?.split_whitespace() {
+        // A thread may end while this is read.
+        let children = std::fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
             sum += tree(child.parse().map_err(io::Error::other)?)?;
         }
     }
     Ok(sum)
 }
 
-/// The first number of `schedstat`: nanoseconds on a processor.
-fn scheduled(thread: &Path) -> io::Result<Duration> {
-    let text = std::fs::read_to_string(thread.join("schedstat"))?;
-    let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
-    nanos.map(Duration::from_nanos).ok_or_else(|| io::Error::other("no schedstat"))
+/// `utime` and `stime` of a `stat` (proc_pid_stat(5)): the 12th and 13th behind the name, which may have blanks.
+fn used(stat: &str) -> io::Result<Duration> {
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let mut ticks = rest.split_whitespace().skip(11).map_while(|word| word.parse::<u64>().ok());
+    match (ticks.next(), ticks.next()) {
+        (Some(user), Some(system)) => {
+            Ok(Duration::from_millis((user + system) * 1000 / rustix::param::clock_ticks_per_second()))
+        }
+        _ => Err(io::Error::other("no processor time in stat")),
+    }
 }
 
 /// Ends the program and removes what it served.
 pub(super) fn stop() -> io::Result<()> {
     let Some(Running { pid, folder }) = RUNNING.get() else { return Ok(()) };
+    STOPPED.store(true, Ordering::SeqCst);
     let ended = kill_process(*pid, Signal::TERM);
     std::fs::remove_dir_all(folder)?;
     Ok(ended?)
