@@ -26,7 +26,7 @@
 //! | file | what |
 //! |---|---|
 //! | `server.rs` | the listener, the threads, shutdown |
-//! | `admission.rs` | who has a place, who waits for one, who gets none |
+//! | `admission.rs`, `parting.rs` | who has a place, who waits for one, who gets none; who only has to close its side |
 //! | `watchdog.rs`, `watch.rs`, `clock.rs` | deadlines, held-back answers, coarse time |
 //! | `connection.rs` | one connection, from its first byte to its end |
 //! | `gateway.rs`, `guard.rs` | one response: `start_response`, the body, its framing; panics |
