@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gateway_spec::{Application, Environ, Error, StartResponse, Status, app_fn};
+use gateway_spec::{Environ, Error, StartResponse, Status, app_fn};
 use server::Config;
 
 use crate::client::{Client, End};
-use crate::support::{GET, Gate, LAST_GET, PATIENCE, Site, config, hello, ms, wait_until};
+use crate::support::{GET, Gate, LAST_GET, PATIENCE, Site, config, held, hello, ms, wait_until};
 
 fn house(max_connections: usize) -> Config {
     let mut config = crate::one_house(config());
@@ -19,18 +19,6 @@ fn house(max_connections: usize) -> Config {
     config.keep_alive_timeout = 2 * PATIENCE;
     config.head_timeout = 2 * PATIENCE;
     config
-}
-
-/// Answers when the gate lets it, but at once where the path is `/free`.
-fn held(gate: &Gate) -> impl Application + use<> {
-    let gate = gate.clone();
-    app_fn(move |environ, start_response| {
-        if environ.raw_path() != "/free" {
-            gate.pass();
-        }
-        start_response.start(Status::OK, &[])?;
-        Ok::<_, Error>("held")
-    })
 }
 
 #[test]

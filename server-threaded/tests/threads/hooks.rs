@@ -10,7 +10,7 @@ use server::Exchange;
 
 use crate::client::{Client, End};
 use crate::panics::silence;
-use crate::support::{GET, Gate, LAST_GET, Notes, PATIENCE, Seen, Site, config, hello, ms};
+use crate::support::{GET, Gate, LAST_GET, Notes, PATIENCE, Seen, Site, config, held, hello, ms};
 
 fn seen(method: &str, target: &str, status: u16, bytes: usize) -> Seen {
     Seen { method: method.into(), target: target.into(), status, bytes: bytes as u64, aborted: false }
@@ -104,14 +104,7 @@ fn on_response_sees_who_is_turned_away() {
     config.max_connections = 1;
     config.max_pending = 0;
     let notes = Notes::of(&mut config);
-    let site = Site::new(config, {
-        let gate = gate.clone();
-        app_fn(move |_, start_response| {
-            gate.pass();
-            start_response.start(Status::OK, &[])?;
-            Ok::<_, Error>("held")
-        })
-    });
+    let site = Site::new(config, held(&gate));
     let mut busy = site.connect();
     busy.send(LAST_GET);
     gate.wait_for(1);
@@ -276,14 +269,7 @@ fn hooks_that_panic_where_connections_are_accepted() {
     config.max_pending = 1;
     config.pending_timeout = Duration::from_millis(50);
     config.on_response = Some(Arc::new(|_| panic!("on purpose")));
-    let site = Site::new(config, {
-        let gate = gate.clone();
-        app_fn(move |_, start_response| {
-            gate.pass();
-            start_response.start(Status::OK, &[])?;
-            Ok::<_, Error>("held")
-        })
-    });
+    let site = Site::new(config, held(&gate));
     let mut busy = site.connect();
     busy.send(LAST_GET);
     gate.wait_for(1);

@@ -8,7 +8,7 @@ use gateway_spec::{Environ, Error, StartResponse, Status};
 use server::Config;
 
 use crate::client::{Client, find};
-use crate::support::{GET, Gate, LAST_GET, Notes, Site, config};
+use crate::support::{GET, Gate, LAST_GET, Notes, Site, config, held};
 
 pub(crate) type Change = fn(&mut Config);
 
@@ -183,14 +183,7 @@ fn waiting_for_a_place_at_the_ends_of_its_range() {
         let mut config = crate::one_house(config());
         (config.max_connections, config.pending_timeout) = (1, time);
         let gate = Gate::default();
-        let site = Site::new(config, {
-            let gate = gate.clone();
-            gateway_spec::app_fn(move |_, start_response| {
-                gate.pass();
-                start_response.start(Status::OK, &[])?;
-                Ok::<_, Error>("held")
-            })
-        });
+        let site = Site::new(config, held(&gate));
         let mut busy = site.connect();
         busy.send(LAST_GET);
         gate.wait_for(1);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use gateway_spec::{Application, Environ, Error, Errors, StartResponse, Status};
+use gateway_spec::{Application, Environ, Error, Errors, StartResponse, Status, app_fn};
 use server::{Config, Exchange, Handle, LocalAddr, Server, Stats};
 
 use crate::client::{Client, Reply};
@@ -135,6 +135,18 @@ impl Gate {
         let waiting = || self.0.0.lock().unwrap_or_else(PoisonError::into_inner).waiting;
         wait_until(|| waiting() == count, || format!("{} at the gate, not {count}", waiting()));
     }
+}
+
+/// Answers when the gate lets it, but at once where the path is `/free`.
+pub(crate) fn held(gate: &Gate) -> impl Application + use<> {
+    let gate = gate.clone();
+    app_fn(move |environ, start_response| {
+        if environ.raw_path() != "/free" {
+            gate.pass();
+        }
+        start_response.start(Status::OK, &[])?;
+        Ok::<_, Error>("held")
+    })
 }
 
 /// What `on_response` was told of one response.
