@@ -44,7 +44,7 @@ fn what_a_request_allocates() {
         ("a form", &site, "POST", "/notes", "a=b&c=d", 303, 12),
         // A page, chosen by `Accept`.
         ("404", &site, "GET", "/nowhere", "", 404, 14),
-        ("four layers", &layers, "GET", "/", "", 200, 30),
+        ("four layers", &layers, "GET", "/", "", 200, 29),
     ] {
         let (least, got) = allocations(application, method, path, body);
         assert_eq!(got, code, "{what}");
