@@ -87,7 +87,27 @@ impl Calls {
     ///
     /// # Errors
     /// As [`start`](Self::start).
+    #[inline]
     pub fn start_after<'h>(
+        &mut self,
+        last: &mut LastHead,
+        status: &'h Status,
+        headers: &'h [(&'h str, &'h str)],
+        exc_info: Option<Error>,
+    ) -> Result<Head<'h>, Error> {
+        // What nearly every response does: the first call, with the head of the response before.
+        if self.phase == Phase::Fresh
+            && let Some(head) = Head::repeated(last, status, headers)
+        {
+            self.phase = Phase::Held;
+            self.declared = head.content_length();
+            return Ok(head);
+        }
+        self.start_anew(last, status, headers, exc_info)
+    }
+
+    #[inline(never)]
+    fn start_anew<'h>(
         &mut self,
         last: &mut LastHead,
         status: &'h Status,

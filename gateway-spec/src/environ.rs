@@ -70,7 +70,14 @@ pub struct Environ<'r> {
     mounted: usize,
     url_scheme: Scheme,
     input: Input,
-    /// What was set or, with `None`, removed. Few entries, and none for most requests.
+    /// What most requests never have, and need not drop.
+    added: Option<Box<Added>>,
+}
+
+/// What middleware has put into an environ.
+#[derive(Default)]
+struct Added {
+    /// What was set or, with `None`, removed. Few entries.
     changed: Vec<(String, Option<Vec<u8>>)>,
     extensions: Extensions,
 }
@@ -84,8 +91,7 @@ impl<'r> Environ<'r> {
             mounted: 0,
             url_scheme: request.server.url_scheme,
             input,
-            changed: Vec::new(),
-            extensions: Extensions::new(),
+            added: None,
         }
     }
 
@@ -103,6 +109,7 @@ impl<'r> Environ<'r> {
 
     /// The path below the mount (GW-ENV-07), decoded: empty, or beginning with `/`.
     #[must_use]
+    #[inline]
     pub fn path_info(&self) -> EnvStr<'_> {
         self.changed("PATH_INFO").unwrap_or_else(|| decoded(&self.request.path[self.mounted..]))
     }
@@ -155,8 +162,8 @@ impl<'r> Environ<'r> {
     /// `Host` is the authority of the target URI (H1-TGT-02). Unlike `HTTP_` variables, any name can be asked for.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<EnvStr<'_>> {
-        if !self.changed.is_empty()
-            && let Some((_, value)) = self.changed.iter().rev().find(|(key, _)| variable_is_of(key, name))
+        if let Some(added) = &self.added
+            && let Some((_, value)) = added.changed.iter().rev().find(|(key, _)| variable_is_of(key, name))
         {
             return value.as_deref().map(EnvStr::from);
         }
@@ -272,13 +279,14 @@ impl<'r> Environ<'r> {
 
     /// What middleware and servers have added.
     #[must_use]
-    pub const fn extensions(&self) -> &Extensions {
-        &self.extensions
+    pub fn extensions(&self) -> &Extensions {
+        static NONE: Extensions = Extensions::new();
+        self.added.as_ref().map_or(&NONE, |added| &added.extensions)
     }
 
     /// What middleware and servers have added, to add more.
-    pub const fn extensions_mut(&mut self) -> &mut Extensions {
-        &mut self.extensions
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.added.get_or_insert_default().extensions
     }
 
     /// A variable by its name.
@@ -350,7 +358,8 @@ impl<'r> Environ<'r> {
         }
         names.extend(self.request.headers.iter().filter_map(|field| variable_of(field.name)).map(Cow::Owned));
         names.extend(self.request.server.variables.iter().map(|(name, _)| name.as_str().into()));
-        names.extend(self.changed.iter().map(|(name, _)| name.as_str().into()));
+        let changed = self.added.iter().flat_map(|added| &added.changed);
+        names.extend(changed.map(|(name, _)| name.as_str().into()));
         let mut vars: Vec<(Cow<'_, str>, EnvStr<'_>)> = Vec::with_capacity(names.len());
         for name in names {
             if vars.iter().all(|(known, _)| *known != name)
@@ -377,13 +386,12 @@ impl<'r> Environ<'r> {
     }
 
     /// What was set (`Some(Some)`) or removed (`Some(None)`).
+    #[inline]
     fn change(&self, key: &str) -> Option<Option<&[u8]>> {
-        if self.changed.is_empty() {
-            return None; // every request without middleware that sets variables
-        }
-        self.changed.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_deref())
+        self.added.as_ref()?.change(key)
     }
 
+    #[inline]
     fn changed(&self, key: &str) -> Option<EnvStr<'_>> {
         self.change(key).map(|value| value.unwrap_or_default().into())
     }
@@ -396,10 +404,17 @@ impl<'r> Environ<'r> {
     }
 
     fn put(&mut self, key: String, value: Option<Vec<u8>>) {
-        match self.changed.iter_mut().find(|(name, _)| *name == key) {
+        let changed = &mut self.added.get_or_insert_default().changed;
+        match changed.iter_mut().find(|(name, _)| *name == key) {
             Some((_, old)) => *old = value,
-            None => self.changed.push((key, value)),
+            None => changed.push((key, value)),
         }
+    }
+}
+
+impl Added {
+    fn change(&self, key: &str) -> Option<Option<&[u8]>> {
+        self.changed.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_deref())
     }
 }
 
@@ -410,6 +425,7 @@ impl fmt::Debug for Environ<'_> {
 }
 
 /// Decodes a path whose escapes the server has checked; what is not valid stays as it is.
+#[inline]
 fn decoded(raw: &str) -> EnvStr<'_> {
     percent_decode(raw).map_or_else(|| raw.into(), EnvStr::from)
 }

@@ -17,20 +17,17 @@ use std::fmt;
 /// assert_eq!(extensions.get(), Some(&RequestId(7)));
 /// ```
 #[derive(Default)]
-pub struct Extensions(Option<Box<Entries>>);
-
-/// Made when first used: most requests have none, and one word less to drop for each of them is cheap to have.
-type Entries = Vec<(TypeId, Box<dyn Any + Send + Sync>)>;
+pub struct Extensions(Vec<(TypeId, Box<dyn Any + Send + Sync>)>);
 
 impl Extensions {
     pub(crate) const fn new() -> Self {
-        Self(None)
+        Self(Vec::new())
     }
 
     /// Adds a value, and returns the one of this type that it replaces.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: T) -> Option<T> {
         let old = self.remove();
-        self.0.get_or_insert_default().push((TypeId::of::<T>(), Box::new(value)));
+        self.0.push((TypeId::of::<T>(), Box::new(value)));
         old
     }
 
@@ -38,24 +35,23 @@ impl Extensions {
     #[must_use]
     pub fn get<T: Any>(&self) -> Option<&T> {
         // A handful of entries at most: looking through them beats hashing.
-        self.0.as_ref()?.iter().find(|(id, _)| *id == TypeId::of::<T>())?.1.downcast_ref()
+        self.0.iter().find(|(id, _)| *id == TypeId::of::<T>())?.1.downcast_ref()
     }
 
     /// The value of this type, to be changed.
     pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
-        self.0.as_mut()?.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?.1.downcast_mut()
+        self.0.iter_mut().find(|(id, _)| *id == TypeId::of::<T>())?.1.downcast_mut()
     }
 
     /// Takes the value of this type out.
     pub fn remove<T: Any>(&mut self) -> Option<T> {
-        let entries = self.0.as_mut()?;
-        let index = entries.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
-        entries.swap_remove(index).1.downcast().ok().map(|value| *value)
+        let index = self.0.iter().position(|(id, _)| *id == TypeId::of::<T>())?;
+        self.0.swap_remove(index).1.downcast().ok().map(|value| *value)
     }
 }
 
 impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Extensions").field("len", &self.0.as_ref().map_or(0, |entries| entries.len())).finish()
+        f.debug_struct("Extensions").field("len", &self.0.len()).finish()
     }
 }

@@ -68,12 +68,23 @@ impl<'h> Head<'h> {
         status: &'h Status,
         headers: &'h [(&'h str, &'h str)],
     ) -> Result<Self, Misuse> {
-        if let Some(facts) = last.facts(status, headers) {
-            return Ok(Self { status, headers, facts, is_repeated: true });
+        if let Some(head) = Self::repeated(last, status, headers) {
+            return Ok(head);
         }
         let head = Self::check(status, headers)?;
         last.keep(&head, headers);
         Ok(head)
+    }
+
+    /// The head, if it is that of the response before.
+    #[inline]
+    pub(crate) fn repeated(
+        last: &LastHead,
+        status: &'h Status,
+        headers: &'h [(&'h str, &'h str)],
+    ) -> Option<Self> {
+        let facts = last.facts(status, headers)?;
+        Some(Self { status, headers, facts, is_repeated: true })
     }
 
     pub(crate) const fn facts(&self) -> Facts {

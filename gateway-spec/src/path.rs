@@ -13,10 +13,13 @@ use std::borrow::Cow;
 /// assert_eq!(percent_decode("/100%"), None);
 /// ```
 #[must_use]
+#[inline]
 pub fn percent_decode(text: &str) -> Option<Cow<'_, [u8]>> {
-    if !has_percent(text.as_bytes()) {
-        return Some(Cow::Borrowed(text.as_bytes()));
-    }
+    if has_percent(text.as_bytes()) { decode(text) } else { Some(Cow::Borrowed(text.as_bytes())) }
+}
+
+#[cold]
+fn decode(text: &str) -> Option<Cow<'_, [u8]>> {
     Octets(text.as_bytes()).map(|octet| octet.map(|(value, _)| value)).collect::<Option<Vec<u8>>>().map(Cow::Owned)
 }
 

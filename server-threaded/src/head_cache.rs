@@ -3,7 +3,7 @@
 //! Most answers on a connection have the head of the one before: the same status and headers, the same length, within
 //! the same second. Such a head is compared instead of checked, and copied instead of written.
 
-use gateway_spec::{Calls, Error, LastHead, Status};
+use gateway_spec::{Calls, Error, Head, LastHead, Status};
 
 use crate::h1::date::{Add, DateCache};
 use crate::h1::response::{Ending, finish_head, write_head};
@@ -36,6 +36,7 @@ impl HeadCache {
     ///
     /// # Errors
     /// Those of [`Calls::start`].
+    #[inline]
     pub(crate) fn start(
         &mut self,
         calls: &mut Calls,
@@ -45,23 +46,34 @@ impl HeadCache {
     ) -> Result<Started, Error> {
         let head = calls.start_after(&mut self.last, status, headers, exc_info)?;
         if !head.is_repeated() {
-            self.octets.clear();
-            write_head(&mut self.octets, &head);
-            self.own = self.octets.len();
-            self.ended = None;
+            self.keep(&head);
         }
         let add = Add { date: !head.has_date(), server: !head.has_server() };
         Ok(Started { code: status.code(), declared: head.content_length(), add })
     }
 
+    #[inline(never)]
+    fn keep(&mut self, head: &Head<'_>) {
+        self.octets.clear();
+        write_head(&mut self.octets, head);
+        self.own = self.octets.len();
+        self.ended = None;
+    }
+
     /// The whole head that was started last, at this second since 1970.
+    #[inline]
     pub(crate) fn end(&mut self, ending: Ending, seconds: u64, server: Option<&str>, add: Add) -> &[u8] {
         if self.ended != Some((seconds, ending)) {
-            self.octets.truncate(self.own);
-            finish_head(&mut self.octets, &ending, self.date.lines(seconds, server, add));
-            self.ended = Some((seconds, ending));
+            self.end_anew(ending, seconds, server, add);
         }
         &self.octets
+    }
+
+    #[inline(never)]
+    fn end_anew(&mut self, ending: Ending, seconds: u64, server: Option<&str>, add: Add) {
+        self.octets.truncate(self.own);
+        finish_head(&mut self.octets, &ending, self.date.lines(seconds, server, add));
+        self.ended = Some((seconds, ending));
     }
 }
 

@@ -1,7 +1,7 @@
 //! The seam to the operating system: listeners and streams. TLS will be one more kind of stream here.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -151,10 +151,9 @@ pub(crate) enum Stream {
 impl Stream {
     /// Reads what is there, waiting for at least one byte; 0 is the end.
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        retry(|| match self {
-            Self::Tcp(stream) => (&mut &*stream).read(buffer),
-            Self::Unix(stream) => (&mut &*stream).read(buffer),
-        })
+        // Not by the standard library: its calls are points at which a thread could be cancelled, which takes two locked
+        // instructions for each of them.
+        retry(|| Ok(rustix::net::recv(self, &mut *buffer, RecvFlags::empty())?.1))
     }
 
     /// Reads what is there, without waiting: [`WouldBlock`](io::ErrorKind::WouldBlock) if nothing is.
