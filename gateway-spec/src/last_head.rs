@@ -27,9 +27,9 @@ const MOST: usize = 4096;
 #[derive(Clone, Debug)]
 pub struct LastHead {
     status: Status,
-    /// Names and values, one behind the other, and the lengths of each.
-    text: String,
-    lengths: Vec<(usize, usize)>,
+    /// Names and values; places behind `count` are old, and kept for their memory.
+    headers: Vec<(String, String)>,
+    count: usize,
     facts: Option<Facts>,
 }
 
@@ -37,31 +37,23 @@ impl LastHead {
     /// That of no response.
     #[must_use]
     pub const fn new() -> Self {
-        Self { status: Status::OK, text: String::new(), lengths: Vec::new(), facts: None }
+        Self { status: Status::OK, headers: Vec::new(), count: 0, facts: None }
     }
 
     /// What the check has found, if the head is this one.
+    #[inline]
     pub(crate) fn facts(&self, status: &Status, headers: &[(&str, &str)]) -> Option<Facts> {
         let facts = self.facts?;
         // Nearly always the phrase is the same constant, and need not be compared.
         let same_phrase =
             std::ptr::eq(status.reason(), self.status.reason()) || status.reason() == self.status.reason();
-        if headers.len() != self.lengths.len() || status.code() != self.status.code() || !same_phrase {
+        if headers.len() != self.count || status.code() != self.status.code() || !same_phrase {
             return None;
         }
-        let mut rest = self.text.as_bytes();
-        for (&(name, value), &(name_length, value_length)) in headers.iter().zip(&self.lengths) {
-            if (name.len(), value.len()) != (name_length, value_length) {
-                return None;
-            }
-            let (last_name, more) = rest.split_at_checked(name_length)?;
-            let (last_value, more) = more.split_at_checked(value_length)?;
-            if !is_same(last_name, name.as_bytes()) || !is_same(last_value, value.as_bytes()) {
-                return None;
-            }
-            rest = more;
-        }
-        Some(facts)
+        let is_same = headers.iter().zip(&self.headers).all(|(&(name, value), (last_name, last_value))| {
+            is_same(name.as_bytes(), last_name.as_bytes()) && is_same(value.as_bytes(), last_value.as_bytes())
+        });
+        is_same.then_some(facts)
     }
 
     /// Keeps a head that was checked, unless it is too large.
@@ -71,21 +63,25 @@ impl LastHead {
             return;
         }
         self.status.clone_from(head.status());
-        self.text.clear();
-        self.lengths.clear();
-        for (name, value) in headers {
-            self.text.push_str(name);
-            self.text.push_str(value);
-            self.lengths.push((name.len(), value.len()));
+        self.count = headers.len();
+        if self.headers.len() < self.count {
+            self.headers.resize_with(self.count, Default::default);
+        }
+        for ((name, value), (last_name, last_value)) in headers.iter().zip(&mut self.headers) {
+            (*name).clone_into(last_name);
+            (*value).clone_into(last_value);
         }
         self.facts = Some(head.facts());
     }
 }
 
-/// Whether two texts of one length are the same. Names and values are short: two words compare them, which is done before
-/// a comparison made for long texts has begun.
+/// Whether two texts are the same. Names and values are short: two words compare them, which is done before a comparison
+/// made for long texts has begun.
 #[inline]
 fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
     if let (8..=16, Some(ones), Some(others)) = (one.len(), ends(one), ends(other)) {
         return ones == others;
     }
@@ -135,6 +131,8 @@ mod tests {
                 other[at.index(text.len())] = octet;
             }
             prop_assert_eq!(is_same(&text, &other), text == other);
+            other.push(0);
+            prop_assert!(!is_same(&text, &other));
         }
 
         /// A head is repeated exactly if it is the last valid one, and otherwise as if there had been none.

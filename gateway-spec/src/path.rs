@@ -28,12 +28,16 @@ fn decode(text: &str) -> Option<Cow<'_, [u8]>> {
 #[inline]
 fn has_percent(octets: &[u8]) -> bool {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    let (words, rest) = octets.as_chunks();
-    words.iter().any(|word| {
+    let is_in = |word: &[u8; 8]| {
         // An octet that is zero borrows; only then is a high bit set that was not.
         let word = u64::from_ne_bytes(*word) ^ (ONES * b'%' as u64);
         word.wrapping_sub(ONES) & !word & (ONES * 0x80) != 0
-    }) || rest.contains(&b'%')
+    };
+    match octets.last_chunk() {
+        // The last word may have octets of the one before it again.
+        Some(last) => is_in(last) || octets.as_chunks().0.iter().any(is_in),
+        None => octets.contains(&b'%'),
+    }
 }
 
 /// Percent-encodes octets for the path of a URL: letters, digits, `-._~` and `/;=,` stay (GW-URL-03, GW-REF-28).

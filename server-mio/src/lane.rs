@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use mio::{Poll, Registry, Waker};
@@ -23,7 +23,9 @@ use crate::worker::{Batch, Worker};
 #[derive(Debug)]
 pub(crate) struct Lane {
     index: usize,
-    core: Mutex<Core>,
+    /// Tried, and never waited for; and given back by a store, where a lock of the standard library takes a locked
+    /// instruction.
+    core: spin::Mutex<Core>,
     pub(crate) handoff: Arc<Handoff>,
     batch: Arc<Batch>,
     pub(crate) inbox: Arc<Inbox>,
@@ -49,7 +51,7 @@ impl Lane {
         let handoff = Arc::new(Handoff::new(threads));
         let batch = Arc::default();
         let has_complained = AtomicBool::new(false);
-        let core = Mutex::new(core);
+        let core = spin::Mutex::new(core);
         Ok(Arc::new(Self { index, core, handoff, batch, inbox, registry, waiting, has_complained, shared }))
     }
 
@@ -73,7 +75,6 @@ impl Lane {
     /// The life of a thread.
     fn run(self: &Arc<Self>) {
         let mut worker = Worker::new(
-            self.index,
             self.shared.clone(),
             self.inbox.clone(),
             self.registry.clone(),
@@ -90,16 +91,12 @@ impl Lane {
     }
 
     /// To be called by threads that are ready to lead, and by no others.
-    fn try_lock(&self) -> Option<MutexGuard<'_, Core>> {
-        match self.core.try_lock() {
-            Ok(core) => Some(core),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+    fn try_lock(&self) -> Option<spin::MutexGuard<'_, Core>> {
+        self.core.try_lock()
     }
 
     /// Leads until the loop ends, or was taken over.
-    fn lead<'l>(&'l self, mut core: MutexGuard<'l, Core>, worker: &mut Worker) {
+    fn lead<'l>(&'l self, mut core: spin::MutexGuard<'l, Core>, worker: &mut Worker) {
         loop {
             let Some(job) = core.next(&self.waiting, || !self.handoff.is_last()) else {
                 self.clear(core, worker);
@@ -132,7 +129,7 @@ impl Lane {
     }
 
     /// Ends the connections that no thread has, when the loop has ended.
-    fn clear(&self, mut core: MutexGuard<'_, Core>, worker: &mut Worker) {
+    fn clear(&self, mut core: spin::MutexGuard<'_, Core>, worker: &mut Worker) {
         let rest = core.clear(&self.waiting);
         drop(core);
         // Bodies that are cut short are closed like others; outside of the lock, as they are the application's.
@@ -142,11 +139,18 @@ impl Lane {
     /// The same for those that came back while the first who did it had the lock: nobody else would look into the inbox.
     /// Done by both sides, after the end was noted and after the connection was sent: whoever is later sees it.
     fn clear_late(&self, worker: &mut Worker) {
-        self.clear(self.core.lock().unwrap_or_else(PoisonError::into_inner), worker);
+        let core = loop {
+            match self.try_lock() {
+                Some(core) => break core,
+                // The other side has it, for no longer than it takes to empty a list.
+                None => thread::yield_now(),
+            }
+        };
+        self.clear(core, worker);
     }
 
     /// A detached thread drives requests that wait for one. It may find the loop free meanwhile, and then leads it.
-    fn help(&self, worker: &mut Worker) -> Option<MutexGuard<'_, Core>> {
+    fn help(&self, worker: &mut Worker) -> Option<spin::MutexGuard<'_, Core>> {
         while let Some(connection) = self.waiting.pop() {
             worker.ticket = None;
             let (token, connection, next) = drive(worker, Job::Drive(connection, Ready::NONE), true);

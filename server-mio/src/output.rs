@@ -1,7 +1,8 @@
 //! [`Output`]: what is to be sent, and was not taken by the connection yet.
 
 use std::io::{self, IoSlice};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::thread;
 
 use gateway_spec::Bytes;
 
@@ -36,17 +37,31 @@ pub(crate) struct Output {
 #[derive(Debug)]
 pub(crate) struct Stash {
     socket: Arc<Socket>,
-    bytes: Mutex<Vec<u8>>,
+    /// Given back by a store: a lock of the standard library takes a locked instruction for that as well, which waits until
+    /// all that was written before is out of the processor's hands.
+    bytes: spin::Mutex<Vec<u8>>,
 }
 
 impl Stash {
     #[cold]
     fn new(socket: &Arc<Socket>) -> Arc<Self> {
-        Arc::new(Self { socket: socket.clone(), bytes: Mutex::default() })
+        Arc::new(Self { socket: socket.clone(), bytes: spin::Mutex::new(Vec::new()) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline]
+    fn lock(&self) -> spin::MutexGuard<'_, Vec<u8>> {
+        self.bytes.try_lock().unwrap_or_else(|| self.wait())
+    }
+
+    /// Who else has it sends what is there and does not wait for the client.
+    #[cold]
+    fn wait(&self) -> spin::MutexGuard<'_, Vec<u8>> {
+        loop {
+            if let Some(bytes) = self.bytes.try_lock() {
+                return bytes;
+            }
+            thread::yield_now();
+        }
     }
 
     pub(crate) fn is_of(&self, socket: &Arc<Socket>) -> bool {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,10 @@ use crate::transport::{Listener, LocalAddr};
 
 /// How often the monitor looks whether an application blocks.
 const TICK: Duration = Duration::from_millis(1);
+/// How often it looks when none has blocked for a while. To look costs as much as some requests.
+const CALM_TICK: Duration = Duration::from_millis(4);
+/// After how many ticks without a hand-off that is.
+const CALM_TICKS: u32 = 250;
 /// How often it looks while several applications block, so that a loop stands still for a shorter time.
 const FAST_TICK: Duration = Duration::from_micros(100);
 /// For how many ticks after a hand-off it looks more often, and after how many quiet ones it sleeps.
@@ -90,14 +94,44 @@ pub(crate) struct Counts {
     pub(crate) turned_away: AtomicUsize,
     /// New connections that wait for a place.
     pub(crate) newcomers: AtomicUsize,
-    /// One for each loop, so that they do not wait for each other's caches.
-    pub(crate) requests: Box<[Count]>,
+    pub(crate) requests: Requests,
 }
 
-/// A count in a cache line of its own.
+/// How many requests there were: each thread counts its own.
 #[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Count(pub(crate) AtomicU64);
+pub(crate) struct Requests(Mutex<RequestCounts>);
+
+#[derive(Debug, Default)]
+struct RequestCounts {
+    /// Of threads that have ended.
+    ended: u64,
+    threads: Vec<Arc<AtomicU64>>,
+}
+
+impl Requests {
+    fn lock(&self) -> MutexGuard<'_, RequestCounts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new thread's count.
+    pub(crate) fn join(&self) -> Arc<AtomicU64> {
+        let count = Arc::new(AtomicU64::new(0));
+        self.lock().threads.push(Arc::clone(&count));
+        count
+    }
+
+    /// The thread has ended.
+    pub(crate) fn leave(&self, count: &Arc<AtomicU64>) {
+        let mut counts = self.lock();
+        counts.threads.retain(|other| !Arc::ptr_eq(other, count));
+        counts.ended += count.load(Ordering::Relaxed);
+    }
+
+    fn total(&self) -> u64 {
+        let counts = self.lock();
+        counts.ended + counts.threads.iter().map(|count| count.load(Ordering::Relaxed)).sum::<u64>()
+    }
+}
 
 impl Counts {
     /// Counts one more open connection, unless there are `most`.
@@ -203,7 +237,7 @@ impl Server {
             refused: AtomicU64::new(0),
             turned_away: AtomicUsize::new(0),
             newcomers: AtomicUsize::new(0),
-            requests: (0..config.threads).map(|_| Count::default()).collect(),
+            requests: Requests::default(),
         };
         let shared = Arc::new(Shared {
             info: server_info(&config, &address),
@@ -251,7 +285,7 @@ impl Server {
 fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
     shared.doze.register();
     let mut seen: Vec<(u64, bool)> = lanes.iter().map(|lane| lane.handoff.look()).collect();
-    let (mut quiet, mut fast) = (0, 0);
+    let (mut quiet, mut fast, mut calm) = (0, 0, 0u32);
     while !lanes.iter().all(|lane| lane.handoff.has_ended()) {
         shared.clock.advance();
         let (mut busy, mut drives) = (false, false);
@@ -259,7 +293,7 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
             let now = lane.handoff.look();
             let driving = now.1;
             if driving && now == *seen && lane.summon() != Summons::Full {
-                fast = FAST_TICKS;
+                (fast, calm) = (FAST_TICKS, 0);
             }
             busy |= driving || now != *seen;
             drives |= driving;
@@ -274,8 +308,11 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
             fast -= 1;
             // A tick costs as much as some requests. If nobody is in the application, none blocks for long yet.
             thread::park_timeout(if drives { FAST_TICK } else { 2 * FAST_TICK });
-        } else {
+        } else if calm < CALM_TICKS {
+            calm += 1;
             thread::park_timeout(TICK);
+        } else {
+            thread::park_timeout(CALM_TICK);
         }
     }
 }
@@ -326,7 +363,7 @@ impl Handle {
         Stats {
             accepted: counts.accepted.load(Ordering::Relaxed),
             open: counts.open.load(Ordering::Relaxed),
-            requests: counts.requests.iter().map(|count| count.0.load(Ordering::Relaxed)).sum(),
+            requests: counts.requests.total(),
             refused: counts.refused.load(Ordering::Relaxed),
             threads: lanes.iter().map(|lane| lane.handoff.count()).sum(),
         }

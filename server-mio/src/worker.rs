@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gateway_spec::Peer;
@@ -96,7 +96,6 @@ impl Spares {
 /// and those are in the cache.
 #[derive(Debug)]
 pub(crate) struct Worker {
-    lane: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) inbox: Arc<Inbox>,
     registry: Arc<Registry>,
@@ -112,6 +111,8 @@ pub(crate) struct Worker {
     pub(crate) heads: Heads,
     /// A valid host: that of the last request.
     pub(crate) host: String,
+    /// How many requests it has passed on: its own, so that counting takes no locked instruction.
+    requests: Arc<AtomicU64>,
     /// The last heads of requests, each shared by connections; away while it is in use.
     known: [Option<Box<Known>>; KNOWN],
     /// For reading.
@@ -122,9 +123,14 @@ pub(crate) struct Worker {
     pub(crate) outs: Spares,
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.shared.counts.requests.leave(&self.requests);
+    }
+}
+
 impl Worker {
     pub(crate) fn new(
-        lane: usize,
         shared: Arc<Shared>,
         inbox: Arc<Inbox>,
         registry: Arc<Registry>,
@@ -133,7 +139,7 @@ impl Worker {
     ) -> Self {
         let config = &shared.config;
         Self {
-            lane,
+            requests: shared.counts.requests.join(),
             limits: config.head_limits(),
             head_timeout: millis(config.head_timeout),
             keep_alive_timeout: millis(config.keep_alive_timeout),
@@ -170,8 +176,9 @@ impl Worker {
         self.handoff.has_plenty()
     }
 
+    #[inline]
     pub(crate) fn count_request(&self) {
-        self.shared.counts.requests[self.lane].0.fetch_add(1, Ordering::Relaxed);
+        self.requests.store(self.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// Asks for events when a connection has something to read, or also when it takes more, which most never need. Not

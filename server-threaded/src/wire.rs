@@ -7,7 +7,8 @@
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_spec::{Connection, Peer};
@@ -38,7 +39,7 @@ pub(crate) struct Wire {
     pub(crate) watch: Watch,
     /// What goes out next: finished answers to pipelined requests, kept back to be sent with the next one, and behind them
     /// the answer in hand. The watchdog sends it if the next answer takes its time (GW-BUF-05).
-    output: Mutex<Vec<u8>>,
+    output: spin::Mutex<Vec<u8>>,
     /// Whether something is kept back.
     holds: AtomicBool,
     /// Requests that reached the application; written by the connection's thread only.
@@ -68,7 +69,7 @@ impl Wire {
             config,
             clock,
             watch: Watch::new(),
-            output: Mutex::new(output),
+            output: spin::Mutex::new(output),
             holds: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             app_deadline: AtomicU64::new(0),
@@ -168,8 +169,25 @@ impl Wire {
     }
 
     /// What goes out next. Whoever adds to it sends it, or says that it is to be [held](Self::hold).
-    pub(crate) fn output(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    ///
+    /// A lock of the standard library is given back by a locked instruction, which waits until all that was written before
+    /// is out of the processor's hands: most of what it costs, for each answer of a batch.
+    #[inline]
+    pub(crate) fn output(&self) -> spin::MutexGuard<'_, Vec<u8>> {
+        self.output.try_lock().unwrap_or_else(|| self.wait_for_output())
+    }
+
+    /// The watchdog has it for a moment, or the connection's thread for as long as a client takes.
+    #[cold]
+    fn wait_for_output(&self) -> spin::MutexGuard<'_, Vec<u8>> {
+        let mut tries = 0;
+        loop {
+            if let Some(output) = self.output.try_lock() {
+                return output;
+            }
+            tries += 1;
+            if tries < 10 { thread::yield_now() } else { thread::sleep(Duration::from_millis(1)) }
+        }
     }
 
     /// Sends the output, then `blocks`, in one call if the client takes it.
@@ -230,7 +248,7 @@ impl Wire {
         if !self.holds.load(Ordering::Relaxed) {
             return;
         }
-        let Ok(mut output) = self.output.try_lock() else { return };
+        let Some(mut output) = self.output.try_lock() else { return };
         // An error will be met by the connection's own thread as well.
         if let Ok(sent) = self.stream.try_write(&output) {
             output.drain(..sent);
