@@ -86,13 +86,7 @@ impl<'r> Environ<'r> {
     /// Made by servers, from a request and its body.
     #[must_use]
     pub const fn new(request: &'r Request<'r>, input: Input) -> Self {
-        Self {
-            request,
-            mounted: 0,
-            url_scheme: request.server.url_scheme,
-            input,
-            added: None,
-        }
+        Self { request, mounted: 0, url_scheme: request.server.url_scheme, input, added: None }
     }
 
     /// The request method (GW-ENV-05), case-sensitive.

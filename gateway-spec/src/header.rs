@@ -78,11 +78,7 @@ impl<'h> Head<'h> {
 
     /// The head, if it is that of the response before.
     #[inline]
-    pub(crate) fn repeated(
-        last: &LastHead,
-        status: &'h Status,
-        headers: &'h [(&'h str, &'h str)],
-    ) -> Option<Self> {
+    pub(crate) fn repeated(last: &LastHead, status: &'h Status, headers: &'h [(&'h str, &'h str)]) -> Option<Self> {
         let facts = last.facts(status, headers)?;
         Some(Self { status, headers, facts, is_repeated: true })
     }

@@ -230,13 +230,28 @@ impl<'c> Link<'c> {
     }
 
     /// One request and its response, whose body has begun. `is_last` tells whether nothing has arrived behind it.
+    #[inline(always)]
     fn exchange(&mut self, head: &Head<'_>, request: &Request<'_>, is_last: bool) -> io::Result<Next> {
+        // Most requests have no body: for them all that has to do with bodies is left out.
+        if head.framing == Framing::None {
+            self.exchange_one::<false>(head, request, is_last)
+        } else {
+            self.exchange_one::<true>(head, request, is_last)
+        }
+    }
+
+    #[inline(never)]
+    fn exchange_one<const HAS_BODY: bool>(
+        &mut self,
+        head: &Head<'_>,
+        request: &Request<'_>,
+        is_last: bool,
+    ) -> io::Result<Next> {
         let wire = self.wire;
         let config = &wire.config;
         let started = config.on_response.is_some().then(Instant::now);
         self.served += 1;
         self.head_until = None;
-        let has_body = head.framing != Framing::None;
         let may_follow = config.max_requests_per_connection.is_none_or(|most| self.served < most);
         // Somebody waits for this place, and this client has nothing more to say.
         let make_room = is_last && (self.service.is_wanted)();
@@ -245,13 +260,13 @@ impl<'c> Link<'c> {
             head_request: head.method == "HEAD",
             keep: head.persistent && may_follow && !make_room && !wire.is_closing(),
             // With a body, what follows it is known only when it has been read.
-            more_to_come: !has_body && !is_last,
+            more_to_come: !HAS_BODY && !is_last,
         };
-        let input = if has_body { Input::new(Arc::clone(&self.source) as Arc<dyn Source>) } else { Input::empty() };
+        let input = if HAS_BODY { Input::new(Arc::clone(&self.source) as Arc<dyn Source>) } else { Input::empty() };
         // Only this thread writes it.
         wire.requests.store(self.served, Ordering::Relaxed);
         wire.begin_app();
-        let mut response = Response::new(wire, has_body.then_some(&self.source), self.heads, asked);
+        let mut response = Response::new(wire, HAS_BODY.then_some(&self.source), self.heads, asked);
         let result = response.call(self.service.application, request, input);
         response.send(result);
         let Response { outcome, keep, lost, .. } = response;
@@ -261,7 +276,7 @@ impl<'c> Link<'c> {
         if let Some(error) = lost {
             return Err(error);
         }
-        let remainder = if has_body { self.source.remainder() } else { Remainder::None };
+        let remainder = if HAS_BODY { self.source.remainder() } else { Remainder::None };
         Ok(match remainder {
             _ if outcome.aborted && wire.will_reset() => Next::Close,
             // What is missing tells the client that this answer was cut. Those before it must arrive all the same.
@@ -271,7 +286,7 @@ impl<'c> Link<'c> {
                 wire.flush()?;
                 if self.source.drain() { Next::Request } else { Next::Linger }
             }
-            Remainder::None if !has_body && is_last => Next::Part,
+            Remainder::None if !HAS_BODY && is_last => Next::Part,
             // The client may be sending still: the rest of a body, or requests it has no answer to yet.
             _ => Next::Linger,
         })

@@ -14,7 +14,7 @@ use gateway_spec::{
 use crate::guard::{Guarded, guarded};
 use crate::h1::Reject;
 use crate::h1::date::Add;
-use crate::h1::response::{self, Ending, Facts, Framing};
+use crate::h1::response::{self, Facts, Framing};
 use crate::head_cache::{HeadCache, Started};
 use crate::input::{BodySource, Remainder};
 use crate::wire::Wire;
@@ -102,6 +102,7 @@ impl<'c> Response<'c> {
     }
 
     /// Calls the application, and drops what it and others have put into the environ.
+    #[inline(always)]
     pub(crate) fn call(
         &mut self,
         application: &dyn Application,
@@ -114,6 +115,7 @@ impl<'c> Response<'c> {
     }
 
     /// Sends what the application returned; the environ is gone by now, and its input unless it was taken.
+    #[inline(always)]
     pub(crate) fn send(&mut self, result: Result<Body, Error>) {
         if let Err(error) = result.and_then(|body| self.send_body(body)) {
             self.fail(&*error);
@@ -124,24 +126,33 @@ impl<'c> Response<'c> {
     }
 
     /// Drives the body to its end. It is dropped here in any case, and that is `close()`.
+    #[inline(always)]
     fn send_body(&mut self, body: Body) -> Result<(), Error> {
-        let body = match body.into_block() {
-            Ok(block) => {
-                let allowed = self.calls.yielded(block.len())?;
-                if allowed < block.len() {
-                    self.note_excess(block.len() - allowed);
-                }
-                let complete = self.calls.end();
-                if self.framing.is_none() && block.is_empty() {
-                    complete.clone()?; // nothing was sent: a misuse can still become a 500
-                }
-                let mut output = self.wire.output();
-                self.commit(&mut output, self.length_of_whole(block.len() as u64));
-                self.put(&mut output, &block[..allowed]);
-                return self.finish(&mut output, complete);
-            }
-            Err(body) => body,
-        };
+        match body.into_block() {
+            Ok(block) => self.send_block(&block),
+            Err(body) => self.send_stream(body),
+        }
+    }
+
+    /// The most usual response: nothing, or one block.
+    #[inline(always)]
+    fn send_block(&mut self, block: &[u8]) -> Result<(), Error> {
+        let allowed = self.calls.yielded(block.len())?;
+        if allowed < block.len() {
+            self.note_excess(block.len() - allowed);
+        }
+        let complete = self.calls.end();
+        if self.framing.is_none() && block.is_empty() {
+            complete.clone()?; // nothing was sent: a misuse can still become a 500
+        }
+        let mut output = self.wire.output();
+        self.commit_inline(&mut output, self.length_of_whole(block.len() as u64));
+        self.put(&mut output, &block[..allowed]);
+        self.finish(&mut output, complete)
+    }
+
+    #[inline(never)]
+    fn send_stream(&mut self, body: Body) -> Result<(), Error> {
         match body.into_file() {
             Ok(file) => self.send_file(file),
             Err(body) => self.send_blocks(body),
@@ -274,25 +285,32 @@ impl<'c> Response<'c> {
     }
 
     /// The head goes out: chooses the framing, given the length of the body if that is known.
+    #[inline(never)]
     fn commit(&mut self, output: &mut Vec<u8>, known: Option<u64>) {
+        self.commit_inline(output, known);
+    }
+
+    #[inline(always)]
+    fn commit_inline(&mut self, output: &mut Vec<u8>, known: Option<u64>) {
         if self.framing.is_some() {
             return;
         }
         let Started { code, declared, add } = self.started;
-        let facts = Facts { version: self.version, head_request: self.head_request, code, declared, known };
-        let framing = Framing::choose(&facts);
-        self.framing = Some(framing);
         self.outcome.code = code;
-        if framing == Framing::Close {
-            self.wire.set_tells_end(true);
-        }
         if let Some(body) = self.body {
             self.settle_input(body);
         }
-        self.keep &= framing != Framing::Close && !self.wire.is_closing();
-        let ending = Ending { framing, version: self.version, keep: self.keep };
+        self.keep &= !self.wire.is_closing();
+        let facts = Facts { version: self.version, head_request: self.head_request, code, declared, known };
         let server = self.wire.config.server_header.as_deref();
-        output.extend_from_slice(self.heads.end(ending, self.wire.clock.unix(), server, add));
+        let seconds = self.wire.clock.unix();
+        let (framing, head) = self.heads.end(facts, self.keep, seconds, server, add);
+        self.framing = Some(framing);
+        output.extend_from_slice(head);
+        if framing == Framing::Close {
+            self.wire.set_tells_end(true);
+            self.keep = false;
+        }
     }
 
     /// The head of the answer goes out: no 100 may follow, and what is left of the request's body decides whether the
@@ -307,22 +325,31 @@ impl<'c> Response<'c> {
     }
 
     /// Adds content to what goes out next; large blocks go at once.
+    #[inline(always)]
     fn put(&mut self, output: &mut Vec<u8>, content: &[u8]) {
         if content.is_empty() || self.is_without_content() {
             return;
         }
         self.outcome.bytes += content.len() as u64;
         let chunked = self.framing == Some(Framing::Chunked);
+        if chunked || content.len() > COPIED {
+            self.put_unusual(output, content, chunked);
+        } else {
+            output.extend_from_slice(content);
+        }
+    }
+
+    #[inline(never)]
+    fn put_unusual(&mut self, output: &mut Vec<u8>, content: &[u8], chunked: bool) {
         if chunked {
             response::write_chunk_size(output, content.len());
         }
+        let end: &[u8] = if chunked { b"\r\n" } else { b"" };
         if content.len() > COPIED {
-            self.push_with(output, [content, if chunked { b"\r\n" } else { b"" }]);
-            return;
-        }
-        output.extend_from_slice(content);
-        if chunked {
-            output.extend_from_slice(b"\r\n");
+            self.push_with(output, [content, end]);
+        } else {
+            output.extend_from_slice(content);
+            output.extend_from_slice(end);
         }
     }
 
@@ -342,6 +369,7 @@ impl<'c> Response<'c> {
     }
 
     /// The body has ended. `complete` says whether it was as long as declared.
+    #[inline(always)]
     fn finish(&mut self, output: &mut Vec<u8>, complete: Result<(), Misuse>) -> Result<(), Error> {
         complete?;
         self.check_wire()?;

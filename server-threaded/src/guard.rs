@@ -1,5 +1,6 @@
 //! Where the application's panics end.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
@@ -55,10 +56,14 @@ impl Drop for Guarded {
 }
 
 /// Runs a part of the application; a panic is an error like any other (GW-ERH-05).
+#[inline(always)]
 pub(crate) fn guarded<T>(part: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What a panic leaves half done belongs to the application, which chose to share it.
-    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(format!("the application panicked: {}", text.unwrap_or("no message")).into())
-    })
+    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+}
+
+#[cold]
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("the application panicked: {}", text.unwrap_or("no message")).into()
 }

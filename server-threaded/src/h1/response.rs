@@ -21,7 +21,7 @@ pub(crate) enum Framing {
 }
 
 /// What is known when a head goes out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) version: Version,
     pub(crate) head_request: bool,
