@@ -188,6 +188,7 @@ impl Connection {
     }
 
     /// Goes as far as possible. `may_block` says whether the application may be called.
+    #[inline(always)]
     pub(crate) fn drive(&mut self, worker: &mut Worker, ready: Ready, may_block: bool) -> Next {
         let next = self.advance(worker, ready, may_block);
         if next == Next::Close {
@@ -216,6 +217,7 @@ impl Connection {
         Some(Next::Close)
     }
 
+    #[inline(always)]
     fn advance(&mut self, worker: &mut Worker, ready: Ready, may_block: bool) -> Next {
         self.readable |= ready.has(Ready::READ);
         self.finished |= ready.has(Ready::FINISHED);
@@ -294,9 +296,34 @@ impl Connection {
         if std::mem::take(&mut self.batching) {
             worker.batch.clear(&self.socket);
         }
-        let stream = &self.socket.stream;
         let last = matches!(self.phase, Phase::Closing);
-        match if last { self.out.flush_last(stream) } else { self.out.flush(stream) } {
+        let stream = &self.socket.stream;
+        let sent = if last { self.out.flush_last(stream) } else { self.out.flush(stream) };
+        self.sent(worker, sent)
+    }
+
+    /// As [`send`](Self::send), for the one place where most answers are sent.
+    #[inline(always)]
+    fn send_inline(&mut self, worker: &mut Worker) -> Step {
+        if self.out.is_empty() {
+            return None;
+        }
+        if std::mem::take(&mut self.batching) {
+            worker.batch.clear(&self.socket);
+        }
+        match self.out.flush_inline(&self.socket.stream) {
+            Ok((_, true)) => {
+                self.writing = false;
+                None
+            }
+            other => self.sent(worker, other),
+        }
+    }
+
+    /// How far an answer was sent.
+    #[inline(never)]
+    fn sent(&mut self, worker: &mut Worker, sent: io::Result<(usize, bool)>) -> Step {
+        match sent {
             Ok((_, true)) => {
                 self.writing = false;
                 None
@@ -330,7 +357,14 @@ impl Connection {
     }
 
     /// Reads once. A read that does not fill the buffer has emptied the socket; there will be an event when there is more.
+    #[inline(never)]
     fn receive(&mut self, worker: &mut Worker) -> Received {
+        self.receive_inline(worker)
+    }
+
+    /// As [`receive`](Self::receive), for the one place where most requests are read.
+    #[inline(always)]
+    fn receive_inline(&mut self, worker: &mut Worker) -> Received {
         if self.buffer.is_empty() {
             self.buffer = worker.buffers.take();
         }

@@ -13,7 +13,7 @@ use gateway_spec::{Body, Bytes, Calls, Error, FileBody, Misuse, Status};
 use self::file::{SMALL_FILE, Small};
 use crate::clock::Pace;
 use crate::h1::heads::{Begun, Heads};
-use crate::h1::response::{self, Delimiter, End, Facts};
+use crate::h1::response::{self, Delimiter, End, Facts, Lengths};
 use crate::input::RequestBody;
 use crate::output::Output;
 use crate::server::{Shared, State};
@@ -183,7 +183,7 @@ impl Responder<'_> {
     fn only_block(&mut self, block: Bytes) -> Progress {
         let total = Some(block.len() as u64);
         if !block.is_empty()
-            && let Err(error) = self.queue(block, true, total)
+            && let Err(error) = self.queue::<true>(block, true, total)
         {
             return self.fail(&error.into());
         }
@@ -222,7 +222,7 @@ impl Responder<'_> {
             };
             let total = left.map(|left| left.saturating_add(block.len() as u64));
             let last = left == Some(0);
-            if let Err(error) = self.queue(block, last, total) {
+            if let Err(error) = self.queue::<false>(block, last, total) {
                 return self.fail(&error.into());
             }
             if last || self.exchange.calls.is_complete() || self.exchange.facts.drops_content() {
@@ -231,15 +231,20 @@ impl Responder<'_> {
         }
     }
 
-    /// Queues a block, and the head before the first. `total` is the length of the whole body, if that is known.
+    /// Queues a block, and the head before the first. `total` is the length of the whole body, if that is known. `USUAL` is
+    /// for the one place that is worth having the writing of the head in it.
     #[inline(always)]
-    fn queue(&mut self, mut block: Bytes, last: bool, total: Option<u64>) -> Result<(), Misuse> {
+    fn queue<const USUAL: bool>(&mut self, mut block: Bytes, last: bool, total: Option<u64>) -> Result<(), Misuse> {
         let allowed = self.exchange.calls.yielded(block.len())?;
         if allowed < block.len() {
             self.note_excess((block.len() - allowed) as u64);
             block.truncate(allowed); // what goes past the declared length is not sent (GW-CL-01)
         }
-        self.commit(total, last);
+        if USUAL && self.exchange.delimiter.is_none() {
+            self.write_head(total, last);
+        } else {
+            self.commit(total, last);
+        }
         let exchange = &mut *self.exchange;
         if exchange.facts.drops_content() || allowed == 0 {
             return Ok(());
@@ -279,35 +284,32 @@ impl Responder<'_> {
     #[inline]
     fn commit(&mut self, total: Option<u64>, complete: bool) {
         if self.exchange.delimiter.is_none() {
-            self.write_head(total, complete);
+            self.write_head_aside(total, complete);
         }
     }
 
+    #[inline(never)]
+    fn write_head_aside(&mut self, total: Option<u64>, complete: bool) {
+        self.write_head(total, complete);
+    }
+
+    #[inline(always)]
     fn write_head(&mut self, total: Option<u64>, complete: bool) {
-        let exchange = &mut *self.exchange;
-        let facts = exchange.facts;
-        let length = match exchange.head.declared.or(total) {
-            // Not invented: of content that is dropped only what the application said, or showed (H1-NOB-03, H1-NOB-04).
-            None | Some(0) if exchange.head.declared.is_none() && facts.head_only => None,
-            _ if facts.code == 304 => exchange.head.declared,
-            length => length,
-        };
-        let delimiter = response::delimiter(facts, length);
-        if delimiter == Delimiter::Close {
-            exchange.keep_alive = false;
-            self.socket.set_tells_end();
-        }
         self.check_keep_alive(complete);
         let exchange = &mut *self.exchange;
-        let end = End { facts, length, delimiter, keep_alive: exchange.keep_alive };
+        let (facts, declared, keep_alive) = (exchange.facts, exchange.head.declared, exchange.keep_alive);
+        let known = Lengths { facts, declared, total, keep_alive };
         let server = self.shared.config.server_header.as_deref();
-        self.heads.write(&mut self.out.front, &exchange.head, end, self.socket.clock.second(), server);
-        exchange.delimiter = Some(delimiter);
-        if delimiter == Delimiter::Length
-            && let Some(length) = length
-        {
+        let end = self.heads.write(&mut self.out.front, &exchange.head, known, self.socket.clock.second(), server);
+        exchange.delimiter = Some(end.delimiter);
+        match end {
+            End { delimiter: Delimiter::Close, .. } => {
+                exchange.keep_alive = false;
+                self.socket.set_tells_end();
+            }
             // Also when the body has told it: then it is held to it (GW-ITER-06).
-            exchange.calls.announce(length);
+            End { delimiter: Delimiter::Length, length: Some(length), .. } => exchange.calls.announce(length),
+            _ => {}
         }
     }
 

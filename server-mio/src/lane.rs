@@ -153,7 +153,7 @@ impl Lane {
     fn help(&self, worker: &mut Worker) -> Option<spin::MutexGuard<'_, Core>> {
         while let Some(connection) = self.waiting.pop() {
             worker.ticket = None;
-            let (token, connection, next) = drive(worker, Job::Drive(connection, Ready::NONE), true);
+            let (token, connection, next) = drive_aside(worker, Job::Drive(connection, Ready::NONE), true);
             self.inbox.send(Message::Returned(token, connection, next));
             if let Some(core) = self.try_lock() {
                 return Some(core);
@@ -171,7 +171,14 @@ impl Lane {
     }
 }
 
+/// As [`drive`], for who does not lead.
+#[inline(never)]
+fn drive_aside(worker: &mut Worker, job: Job, may_block: bool) -> (usize, Option<Box<Connection>>, Next) {
+    drive(worker, job, may_block)
+}
+
 /// Drives a connection. Whatever happens in it, the thread survives, and the connection is given back or is over.
+#[inline(always)]
 fn drive(worker: &mut Worker, job: Job, may_block: bool) -> (usize, Option<Box<Connection>>, Next) {
     let (mut connection, ready) = match job {
         Job::Drive(connection, ready) => (connection, Some(ready)),

@@ -119,6 +119,7 @@ impl Output {
     }
 
     /// Takes back what is left of the stash, in front of what has come since.
+    #[inline(never)]
     fn reclaim(&mut self) {
         self.stashed = 0;
         if let Some(stash) = &self.stash {
@@ -152,7 +153,9 @@ impl Output {
         };
         if block.len() <= COPY {
             self.front.extend_from_slice(&block);
-            self.front.extend_from_slice(back);
+            if chunked {
+                self.front.extend_from_slice(back);
+            }
         } else {
             self.block = block;
             self.back = back;
@@ -176,6 +179,15 @@ impl Output {
     /// # Errors
     /// Those of the connection, but not that it would block.
     pub(crate) fn flush(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {
+        self.flush_inline(stream)
+    }
+
+    /// As [`flush`](Self::flush), for the one place where most answers are sent.
+    ///
+    /// # Errors
+    /// As those of [`flush`](Self::flush).
+    #[inline(always)]
+    pub(crate) fn flush_inline(&mut self, stream: &Stream) -> io::Result<(usize, bool)> {
         if self.is_empty() {
             return Ok((0, true));
         }
@@ -220,6 +232,7 @@ impl Output {
     }
 
     /// As [`flush`](Self::flush); so much was taken already.
+    #[inline(never)]
     fn flush_rest(&mut self, stream: &Stream, mut total: usize) -> io::Result<(usize, bool)> {
         while !self.is_empty() {
             let result = if self.block.is_empty() && self.back.is_empty() {

@@ -226,11 +226,16 @@ macro_rules! either {
 impl Stream {
     // These two are the calls of every request. By way of the C library each would have two locked instructions more, for
     // a thread that may be cancelled in it, and none is here.
+    //
+    // And on the usual way of a request they are inlined, all the way to the loop: after a call into the kernel a processor
+    // has forgotten where functions return to, so that each return from one that made the call is foretold wrongly.
 
+    #[inline(always)]
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         Ok(retry_on_intr(|| recv(self, &mut *buffer, RecvFlags::empty()))?.0)
     }
 
+    #[inline(always)]
     pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         Ok(retry_on_intr(|| send(self, bytes, SendFlags::NOSIGNAL))?)
     }

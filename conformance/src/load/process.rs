@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -205,7 +206,9 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
 /// The processors of servers with so many threads, and those of the load; both empty when there are too few for each to
 /// have its own, and all share all.
 pub fn placement(threads: usize) -> (Vec<usize>, Vec<usize>) {
-    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    // Counted once, before the load is bound to its own: a thread that is bound has no others.
+    static PROCESSORS: LazyLock<usize> = LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let all = *PROCESSORS;
     match threads >= all {
         true => (Vec::new(), Vec::new()),
         false => ((0..threads).collect(), (threads..all).collect()),
@@ -225,4 +228,17 @@ pub fn pin(cpus: &[usize]) -> io::Result<()> {
         set.set(cpu);
     }
     Ok(sched_setaffinity(None, &set)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_is_bound_leaves_the_servers_theirs() {
+        let before = placement(1);
+        // Of this thread only; the placement of a machine with one processor binds nobody.
+        pin(&before.1).unwrap();
+        assert_eq!(placement(1), before);
+    }
 }

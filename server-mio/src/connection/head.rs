@@ -20,6 +20,7 @@ const FEW_FIELDS: usize = 4;
 const SMALL_HEAD: usize = 100;
 
 impl Connection {
+    #[inline(always)]
     pub(super) fn head(&mut self, worker: &mut Worker, may_block: bool, turn: &mut u32) -> Step {
         if self.out.is_full()
             && let Some(next) = self.send(worker)
@@ -35,7 +36,7 @@ impl Connection {
                         if *turn == 0 {
                             return Some(self.send(worker).unwrap_or(Next::Again));
                         }
-                        match self.try_head(worker, may_block) {
+                        match self.try_head(worker, may_block, turn) {
                             Tried::Partial => {}
                             Tried::Step(step) => return step,
                             Tried::Refused(reject) => return self.refuse(worker, reject),
@@ -54,13 +55,13 @@ impl Connection {
             }
         }
         // All requests that are here are answered: their answers go out in one write.
-        if let Some(next) = self.send(worker) {
+        if let Some(next) = self.send_inline(worker) {
             return Some(next);
         }
         if !self.readable {
             return Some(self.wait_for_head(worker));
         }
-        match self.receive(worker) {
+        match self.receive_inline(worker) {
             Received::Some => None,
             Received::Nothing => Some(self.wait_for_head(worker)),
             // Half a head and then the end: nobody waits for an answer to it (H1-INC-01).
@@ -69,7 +70,7 @@ impl Connection {
     }
 
     /// Reads the head at the start of the buffer, if it is whole, and goes on with its request.
-    fn try_head(&mut self, worker: &mut Worker, may_block: bool) -> Tried {
+    fn try_head(&mut self, worker: &mut Worker, may_block: bool, turn: &mut u32) -> Tried {
         const TOO_LARGE: Reject = Reject::HeadTooLarge("the head of the request is too large");
         let limits = worker.limits;
         let first = self.scan.is_fresh();
@@ -82,8 +83,10 @@ impl Connection {
         let bytes = &buffer[self.start..self.end];
         // Fewer places to clear for the small heads of programs than for those of browsers.
         let tried = match known.at(bytes) {
-            Some(head) if head.fields() <= FEW_FIELDS => self.known_head::<FEW_FIELDS>(worker, head, bytes, may_block),
-            Some(head) => self.known_head::<FIELDS>(worker, head, bytes, may_block),
+            Some(head) if head.fields() <= FEW_FIELDS => {
+                self.known_head::<FEW_FIELDS>(worker, &known, head, &buffer, may_block, turn)
+            }
+            Some(head) => self.known_head::<FIELDS>(worker, &known, head, &buffer, may_block, turn),
             None if bytes.len() < SMALL_HEAD => self.new_head::<FEW_FIELDS>(worker, &mut known, bytes, may_block),
             None => self.new_head::<FIELDS>(worker, &mut known, bytes, may_block),
         };
@@ -98,18 +101,34 @@ impl Connection {
         }
     }
 
-    /// Goes on with the request whose head is at the beginning, and known.
+    /// Goes on with the request whose head is at the beginning, and known; and with those behind it, as long as they have
+    /// the same head and no body.
     #[inline]
     fn known_head<const N: usize>(
         &mut self,
         worker: &mut Worker,
-        known: &Meaning,
-        bytes: &[u8],
+        known: &Known,
+        meaning: &Meaning,
+        buffer: &[u8],
         may_block: bool,
+        turn: &mut u32,
     ) -> Tried {
         let mut fields = [Field::EMPTY; N];
-        let head = known.head(&mut fields);
-        self.request(worker, &head, &bytes[head.length..], may_block)
+        let head = meaning.head(&mut fields);
+        loop {
+            let rest = &buffer[self.start..self.end][head.length..];
+            let tried = self.request(worker, &head, rest, may_block);
+            let goes_on = matches!(tried, Tried::Done)
+                && head.framing == Framing::Empty
+                && *turn > 1
+                && !self.out.is_full()
+                && known.is_at(rest);
+            if !goes_on {
+                return tried;
+            }
+            *turn -= 1;
+            self.next_request(worker);
+        }
     }
 
     /// Reads the head at the beginning, and goes on with its request.

@@ -3,10 +3,10 @@
 //! Responses tend to have the head of the one before, but for the length and, once a second, the date. So the last head is
 //! kept: the part that the application has given, and the whole.
 
-use gateway_spec::{Calls, Error, Head, LastHead, Status};
+use gateway_spec::{Calls, Error, Head, LastHead, Status, Version};
 
 use super::date::{Date, date_line, server_line};
-use super::response::{self, End};
+use super::response::{self, End, Facts, Lengths};
 
 /// The last head, and the date.
 #[derive(Debug)]
@@ -17,9 +17,10 @@ pub(crate) struct Heads {
     begun: Vec<u8>,
     /// Which of the server's lines the application has given itself (GW-HDR-05).
     own: Own,
-    /// The whole last head that began so, and what its end was made from.
+    /// The whole last head that began so, what its end was made from and when, and that end.
     whole: Vec<u8>,
-    last: Option<(End, u64)>,
+    last: (Lengths, u64),
+    end: End,
 }
 
 /// What a response keeps of its head, as long as it can be replaced.
@@ -36,6 +37,12 @@ impl Begun {
     pub(crate) const NOTHING: Self = Self { declared: None, lines: None };
 }
 
+/// What no head is made from.
+const NEVER: (Lengths, u64) = {
+    let facts = Facts { head_only: false, version: Version::Http11, code: 0 };
+    (Lengths { facts, declared: None, total: None, keep_alive: false }, u64::MAX)
+};
+
 /// Whether the application has sent these fields itself.
 #[derive(Clone, Copy, Debug, Default)]
 struct Own {
@@ -51,7 +58,8 @@ impl Heads {
             begun: Vec::new(),
             own: Own::default(),
             whole: Vec::new(),
-            last: None,
+            last: NEVER,
+            end: NEVER.0.end(),
         }
     }
 
@@ -76,7 +84,7 @@ impl Heads {
     fn begin_another(&mut self, head: &Head<'_>) {
         self.begun.clear();
         response::begin(&mut self.begun, head);
-        (self.own, self.last) = (Own { date: head.has_date(), server: head.has_server() }, None);
+        (self.own, self.last) = (Own { date: head.has_date(), server: head.has_server() }, NEVER);
     }
 
     /// Lets a response wait that has begun last: from now on it has its lines itself.
@@ -84,33 +92,55 @@ impl Heads {
         begun.lines.get_or_insert_with(|| Box::new((self.begun.clone(), self.own)));
     }
 
-    /// Writes the whole head of a response that [has begun](Self::begin) last, or was [kept](Self::keep).
-    #[inline]
-    pub(crate) fn write(&mut self, out: &mut Vec<u8>, begun: &Begun, end: End, second: u64, server: Option<&str>) {
-        if begun.lines.is_none() && self.last == Some((end, second)) {
-            out.extend_from_slice(&self.whole);
-        } else {
-            self.write_another(out, begun, end, second, server);
+    /// Writes the whole head of a response that [has begun](Self::begin) last, or was [kept](Self::keep), and tells how it
+    /// ends.
+    #[inline(always)]
+    pub(crate) fn write(
+        &mut self,
+        out: &mut Vec<u8>,
+        begun: &Begun,
+        known: Lengths,
+        second: u64,
+        server: Option<&str>,
+    ) -> End {
+        if let Some(lines) = &begun.lines {
+            return self.write_kept(out, lines, known, second, server);
         }
+        if self.last != (known, second) {
+            self.last = (known, second);
+            self.make_whole(server);
+        }
+        out.extend_from_slice(&self.whole);
+        self.end
     }
 
     #[inline(never)]
-    fn write_another(&mut self, out: &mut Vec<u8>, begun: &Begun, end: End, second: u64, server: Option<&str>) {
-        if let Some(lines) = &begun.lines {
-            let (lines, own) = &**lines;
-            out.extend_from_slice(lines);
-            self.end(out, *own, end, second, server);
-            return;
-        }
+    fn write_kept(
+        &mut self,
+        out: &mut Vec<u8>,
+        (lines, own): &(Vec<u8>, Own),
+        known: Lengths,
+        second: u64,
+        server: Option<&str>,
+    ) -> End {
+        let end = known.end();
+        out.extend_from_slice(lines);
+        self.write_end(out, *own, end, second, server);
+        end
+    }
+
+    #[inline(never)]
+    fn make_whole(&mut self, server: Option<&str>) {
+        let (known, second) = self.last;
+        self.end = known.end();
         let mut whole = std::mem::take(&mut self.whole);
         whole.clear();
         whole.extend_from_slice(&self.begun);
-        self.end(&mut whole, self.own, end, second, server);
-        out.extend_from_slice(&whole);
-        (self.whole, self.last) = (whole, Some((end, second)));
+        self.write_end(&mut whole, self.own, self.end, second, server);
+        self.whole = whole;
     }
 
-    fn end(&mut self, out: &mut Vec<u8>, own: Own, end: End, second: u64, server: Option<&str>) {
+    fn write_end(&mut self, out: &mut Vec<u8>, own: Own, end: End, second: u64, server: Option<&str>) {
         let mut lines = Vec::new();
         let lines = if own.date || own.server {
             if let Some(server) = server.filter(|_| !own.server) {
@@ -129,10 +159,8 @@ impl Heads {
 
 #[cfg(test)]
 mod tests {
-    use gateway_spec::Version;
     use proptest::prelude::*;
 
-    use super::super::response::{Delimiter, Facts};
     use super::*;
 
     proptest! {
@@ -141,7 +169,7 @@ mod tests {
         fn heads_are_written_as_if_for_the_first_time(
             steps in proptest::collection::vec((
                 prop_oneof![Just(("X", "a")), Just(("X", "b")), Just(("Date", "a")), Just(("Server", "a"))],
-                any::<bool>(), 0u64..2, 0u64..2, any::<bool>(),
+                any::<bool>(), 0u64..3, 0u64..2, any::<bool>(),
             ), 1..20),
         ) {
             let mut heads = Heads::new();
@@ -150,25 +178,27 @@ mod tests {
                 let value = header.1.repeat(if large { 5000 } else { 1 });
                 let headers = [(header.0, value.as_str())];
                 let facts = Facts { head_only: false, version: Version::Http11, code: 200 };
-                let end = End { facts, length: Some(length), delimiter: Delimiter::Length, keep_alive: true };
+                // Of no known length if there is none, so that the end differs as well.
+                let known = Lengths { facts, declared: None, total: (length > 0).then_some(length), keep_alive: true };
                 let mut fresh = Heads::new();
                 let begun = fresh.begin(&mut Calls::new(), &Status::OK, &headers, None).unwrap();
                 let mut expected = Vec::new();
-                fresh.write(&mut expected, &begun, end, second, Some("s"));
+                let end = fresh.write(&mut expected, &begun, known, second, Some("s"));
+                prop_assert_eq!(end, known.end());
 
                 let mut begun = heads.begin(&mut Calls::new(), &Status::OK, &headers, None).unwrap();
                 if waits {
                     heads.keep(&mut begun);
-                    waiting.push((begun, end, second, expected));
+                    waiting.push((begun, known, second, expected));
                 } else {
                     let mut out = Vec::new();
-                    heads.write(&mut out, &begun, end, second, Some("s"));
+                    prop_assert_eq!(heads.write(&mut out, &begun, known, second, Some("s")), end);
                     prop_assert_eq!(String::from_utf8(out), String::from_utf8(expected));
                 }
             }
-            for (begun, end, second, expected) in waiting {
+            for (begun, known, second, expected) in waiting {
                 let mut out = Vec::new();
-                heads.write(&mut out, &begun, end, second, Some("s"));
+                prop_assert_eq!(heads.write(&mut out, &begun, known, second, Some("s")), known.end());
                 prop_assert_eq!(String::from_utf8(out), String::from_utf8(expected));
             }
         }

@@ -45,7 +45,13 @@ impl Known {
     /// What the head at the beginning of some octets means, if it is this one and that is known.
     #[inline]
     pub(crate) fn at(&self, octets: &[u8]) -> Option<&Meaning> {
-        (self.is_known && octets.starts_with(&self.octets)).then_some(&self.meaning)
+        self.is_at(octets).then_some(&self.meaning)
+    }
+
+    /// Whether this head, whose meaning is known, is at the beginning of some octets.
+    #[inline]
+    pub(crate) fn is_at(&self, octets: &[u8]) -> bool {
+        self.is_known && octets.starts_with(&self.octets)
     }
 
     /// A usual head was read: its octets are kept, and what they mean if they are there already.

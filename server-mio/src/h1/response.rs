@@ -74,6 +74,33 @@ fn status_line(out: &mut Vec<u8>, status: &Status) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// What is known when the head goes out: what its [`End`] is made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lengths {
+    pub(crate) facts: Facts,
+    /// By the application.
+    pub(crate) declared: Option<u64>,
+    /// That of the content, if it is known.
+    pub(crate) total: Option<u64>,
+    /// Whether the connection can go on, as far as it does not depend on the framing.
+    pub(crate) keep_alive: bool,
+}
+
+impl Lengths {
+    /// Chooses the framing.
+    pub(crate) fn end(self) -> End {
+        let Self { facts, declared, total, keep_alive } = self;
+        let length = match declared.or(total) {
+            // Not invented: of content that is dropped only what the application said, or showed (H1-NOB-03, H1-NOB-04).
+            None | Some(0) if declared.is_none() && facts.head_only => None,
+            _ if facts.code == 304 => declared,
+            length => length,
+        };
+        let delimiter = delimiter(facts, length);
+        End { facts, length, delimiter, keep_alive: keep_alive && delimiter != Delimiter::Close }
+    }
+}
+
 /// What decides the end of a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct End {
