@@ -193,6 +193,7 @@ impl Body {
     ///
     /// # Errors
     /// The body itself, if it is anything else.
+    #[inline]
     pub fn into_block(self) -> Result<Bytes, Self> {
         match self.0 {
             Kind::Empty => Ok(Bytes::new()),

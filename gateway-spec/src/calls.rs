@@ -147,6 +147,7 @@ impl Calls {
     ///
     /// # Errors
     /// A misuse, if the response has no head or is beyond repair.
+    #[inline]
     pub fn yielded(&mut self, length: usize) -> Result<usize, Misuse> {
         if length == 0 {
             return Ok(0);
@@ -176,25 +177,28 @@ impl Calls {
     ///
     /// # Errors
     /// A misuse that the application has not reported by itself, or [`Misuse::TooShort`].
+    #[inline]
     pub fn end(&mut self) -> Result<(), Misuse> {
-        match self.phase {
-            Phase::Fresh => Err(self.refuse(Misuse::NotStarted)),
-            Phase::Held | Phase::Sent => {
+        match (self.phase, self.declared) {
+            (Phase::Held | Phase::Sent, Some(declared)) if self.delivered < declared => Err(self.too_short(declared)),
+            (Phase::Held | Phase::Sent, _) => {
                 self.phase = Phase::Done;
-                match self.declared {
-                    Some(declared) if self.delivered < declared => {
-                        let delivered = self.delivered;
-                        Err(if self.announced {
-                            Misuse::NotAsAnnounced { announced: declared, delivered }
-                        } else {
-                            Misuse::TooShort { declared, delivered }
-                        })
-                    }
-                    _ => Ok(()),
-                }
+                Ok(())
             }
-            Phase::Done => Ok(()),
-            Phase::Refused | Phase::Broken => Err(self.reason()),
+            (Phase::Done, _) => Ok(()),
+            (Phase::Fresh, _) => Err(self.refuse(Misuse::NotStarted)),
+            (Phase::Refused | Phase::Broken, _) => Err(self.reason()),
+        }
+    }
+
+    #[cold]
+    fn too_short(&mut self, declared: u64) -> Misuse {
+        self.phase = Phase::Done;
+        let delivered = self.delivered;
+        if self.announced {
+            Misuse::NotAsAnnounced { announced: declared, delivered }
+        } else {
+            Misuse::TooShort { declared, delivered }
         }
     }
 
@@ -240,6 +244,7 @@ impl Calls {
     }
 
     /// The event *bytes* of the table.
+    #[inline]
     fn bytes(&mut self) -> Result<(), Misuse> {
         match self.phase {
             Phase::Held | Phase::Sent => {

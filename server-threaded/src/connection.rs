@@ -160,12 +160,15 @@ impl<'c> Link<'c> {
             if has_body {
                 begin_body(self.wire, &mut self.source, head, rest);
             }
-            let next = self.exchange(head, &request, is_last)?;
+            let next = match has_body {
+                false => self.exchange_inline::<false>(head, &request, is_last)?,
+                true => self.exchange(head, &request, is_last)?,
+            };
             self.take(length, has_body);
             if !matches!(next, Next::Request) {
                 return Ok(next);
             }
-            if self.received.is_empty() && !self.receive()? {
+            if self.received.is_empty() && !self.receive_inline()? {
                 return Ok(Next::End);
             }
             match head.repeated(self.received.arrived()) {
@@ -230,18 +233,17 @@ impl<'c> Link<'c> {
     }
 
     /// One request and its response, whose body has begun. `is_last` tells whether nothing has arrived behind it.
-    #[inline(always)]
+    #[inline(never)]
     fn exchange(&mut self, head: &Head<'_>, request: &Request<'_>, is_last: bool) -> io::Result<Next> {
-        // Most requests have no body: for them all that has to do with bodies is left out.
-        if head.framing == Framing::None {
-            self.exchange_one::<false>(head, request, is_last)
-        } else {
-            self.exchange_one::<true>(head, request, is_last)
+        match head.framing {
+            Framing::None => self.exchange_inline::<false>(head, request, is_last),
+            _ => self.exchange_inline::<true>(head, request, is_last),
         }
     }
 
-    #[inline(never)]
-    fn exchange_one<const HAS_BODY: bool>(
+    /// As [`exchange`](Self::exchange). Most requests have no body: for them all that has to do with bodies is left out.
+    #[inline(always)]
+    fn exchange_inline<const HAS_BODY: bool>(
         &mut self,
         head: &Head<'_>,
         request: &Request<'_>,
@@ -311,7 +313,14 @@ impl<'c> Link<'c> {
     }
 
     /// Waits for more of a head, at least for the end of a line; `false` if there will be no request.
+    #[inline(never)]
     fn receive(&mut self) -> io::Result<bool> {
+        self.receive_inline()
+    }
+
+    /// As [`receive`](Self::receive), for requests that follow one with the same head.
+    #[inline(always)]
+    fn receive_inline(&mut self) -> io::Result<bool> {
         self.wire.flush()?;
         let config = &self.wire.config;
         loop {
@@ -328,7 +337,7 @@ impl<'c> Link<'c> {
             };
             let result = match limit {
                 Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
-                limit => self.wire.read(self.received.room(), wait, limit),
+                limit => self.wire.read_inline(self.received.room(), wait, limit),
             };
             match result {
                 Ok(0) => return Ok(false),

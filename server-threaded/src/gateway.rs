@@ -381,8 +381,8 @@ impl<'c> Response<'c> {
         } else if !self.keep && self.wire.config.on_response.is_none() {
             // The end of the stream follows without anything in between.
             self.lost = self.wire.send_last(output).err();
-        } else {
-            self.push(output);
+        } else if self.lost.is_none() && !output.is_empty() {
+            self.lost = self.wire.send_output(output).err();
         }
         Ok(self.check_wire()?)
     }

@@ -54,18 +54,24 @@ impl Received {
     }
 
     /// Makes room for more behind what was received.
+    #[inline]
     pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         } else if self.octets.len() - self.end < READ / 4 {
-            self.octets.copy_within(self.start..self.end, 0);
-            (self.start, self.end) = (0, self.end - self.start);
-            if self.octets.len() - self.end < READ / 4 {
-                // Bounded: a head that is larger than allowed is refused before this goes on.
-                self.octets.resize(self.octets.len() * 2, 0);
-            }
+            self.make_room();
         }
         &mut self.octets[self.end..]
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
+        self.octets.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.octets.len() - self.end < READ / 4 {
+            // Bounded: a head that is larger than allowed is refused before this goes on.
+            self.octets.resize(self.octets.len() * 2, 0);
+        }
     }
 
     /// So many octets were put into the [room](Self::room). They are returned.

@@ -150,6 +150,7 @@ pub(crate) enum Stream {
 
 impl Stream {
     /// Reads what is there, waiting for at least one byte; 0 is the end.
+    #[inline(always)]
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         // Not by the standard library: its calls are points at which a thread could be cancelled, which takes two locked
         // instructions for each of them.
@@ -162,6 +163,7 @@ impl Stream {
     }
 
     /// Sends as much as there is room for, without waiting: 0 if there is none.
+    #[inline(always)]
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         as_progress(rustix::net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))
     }
