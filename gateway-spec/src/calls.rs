@@ -83,7 +83,7 @@ impl Calls {
     }
 
     /// As [`start`](Self::start), for a server that keeps the [`LastHead`] of a connection: the same head is not checked
-    /// again, and [says so](Head::is_repeated).
+    /// again. `None` says that it is that one, so that what the server has made of it serves again.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -94,14 +94,14 @@ impl Calls {
         status: &'h Status,
         headers: &'h [(&'h str, &'h str)],
         exc_info: Option<Error>,
-    ) -> Result<Head<'h>, Error> {
+    ) -> Result<Option<Head<'h>>, Error> {
         // What nearly every response does: the first call, with the head of the response before.
         if self.phase == Phase::Fresh
-            && let Some(head) = Head::repeated(last, status, headers)
+            && let Some(facts) = last.facts(status, headers)
         {
             self.phase = Phase::Held;
-            self.declared = head.content_length();
-            return Ok(head);
+            self.declared = facts.content_length;
+            return Ok(None);
         }
         self.start_anew(last, status, headers, exc_info)
     }
@@ -113,11 +113,19 @@ impl Calls {
         status: &'h Status,
         headers: &'h [(&'h str, &'h str)],
         exc_info: Option<Error>,
-    ) -> Result<Head<'h>, Error> {
-        self.start_with(exc_info, || Head::check_after(last, status, headers))
+    ) -> Result<Option<Head<'h>>, Error> {
+        let mut is_repeated = false;
+        let head = self.start_with(exc_info, || {
+            let facts = last.facts(status, headers);
+            is_repeated = facts.is_some();
+            match facts {
+                Some(facts) => Ok(Head::checked(status, headers, facts)),
+                None => Head::check(status, headers).inspect(|head| last.keep(head, headers)),
+            }
+        })?;
+        Ok((!is_repeated).then_some(head))
     }
 
-    #[inline]
     fn start_with<'h>(
         &mut self,
         exc_info: Option<Error>,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::text::{digits, first_not_latin1_text, is_printable_ascii, is_token, latin1};
-use crate::{LastHead, Misuse, Status};
+use crate::{Misuse, Status};
 
 /// One field line of a request, as it was received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +29,12 @@ pub struct Head<'h> {
     status: &'h Status,
     headers: &'h [(&'h str, &'h str)],
     facts: Facts,
-    is_repeated: bool,
 }
 
 /// What the check of a head finds besides misuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
-    content_length: Option<u64>,
+    pub(crate) content_length: Option<u64>,
     has_date: bool,
     has_server: bool,
     /// Whether the values are their own octets.
@@ -59,28 +58,12 @@ impl<'h> Head<'h> {
                 _ => {}
             }
         }
-        Ok(Self { status, headers, facts, is_repeated: false })
+        Ok(Self { status, headers, facts })
     }
 
-    /// As [`check`](Self::check), with the head of the response before; keeps this one in its place.
-    pub(crate) fn check_after(
-        last: &mut LastHead,
-        status: &'h Status,
-        headers: &'h [(&'h str, &'h str)],
-    ) -> Result<Self, Misuse> {
-        if let Some(head) = Self::repeated(last, status, headers) {
-            return Ok(head);
-        }
-        let head = Self::check(status, headers)?;
-        last.keep(&head, headers);
-        Ok(head)
-    }
-
-    /// The head, if it is that of the response before.
-    #[inline]
-    pub(crate) fn repeated(last: &LastHead, status: &'h Status, headers: &'h [(&'h str, &'h str)]) -> Option<Self> {
-        let facts = last.facts(status, headers)?;
-        Some(Self { status, headers, facts, is_repeated: true })
+    /// A head of which the check has found this before.
+    pub(crate) const fn checked(status: &'h Status, headers: &'h [(&'h str, &'h str)], facts: Facts) -> Self {
+        Self { status, headers, facts }
     }
 
     pub(crate) const fn facts(&self) -> Facts {
@@ -121,12 +104,6 @@ impl<'h> Head<'h> {
     #[must_use]
     pub const fn has_server(&self) -> bool {
         self.facts.has_server
-    }
-
-    /// Whether status and headers are those of the last valid head, by [`Calls::start_after`](crate::Calls::start_after).
-    #[must_use]
-    pub const fn is_repeated(&self) -> bool {
-        self.is_repeated
     }
 }
 

@@ -302,7 +302,7 @@ impl Connection {
         self.sent(worker, sent)
     }
 
-    /// As [`send`](Self::send), for the one place where most answers are sent.
+    /// As [`send`](Self::send) where it is not the last that is sent: for the one place where most answers are.
     #[inline(always)]
     fn send_inline(&mut self, worker: &mut Worker) -> Step {
         if self.out.is_empty() {

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use mio::{Poll, Registry, Waker};
 
@@ -23,7 +24,7 @@ use crate::worker::{Batch, Worker};
 #[derive(Debug)]
 pub(crate) struct Lane {
     index: usize,
-    /// Tried, and never waited for; and given back by a store, where a lock of the standard library takes a locked
+    /// Tried, and not waited for but at the very end ([`clear_late`](Self::clear_late)); and given back by a store, where a lock of the standard library takes a locked
     /// instruction.
     core: spin::Mutex<Core>,
     pub(crate) handoff: Arc<Handoff>,
@@ -142,8 +143,8 @@ impl Lane {
         let core = loop {
             match self.try_lock() {
                 Some(core) => break core,
-                // The other side has it, for no longer than it takes to empty a list.
-                None => thread::yield_now(),
+                // The other side has it, or a thread that was just summoned: for no longer than it takes to empty a list.
+                None => thread::sleep(Duration::from_micros(10)),
             }
         };
         self.clear(core, worker);

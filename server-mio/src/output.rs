@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use gateway_spec::Bytes;
 
@@ -60,7 +61,8 @@ impl Stash {
             if let Some(bytes) = self.bytes.try_lock() {
                 return bytes;
             }
-            thread::yield_now();
+            // Long enough for any thread to run, whatever its priority.
+            thread::sleep(Duration::from_micros(10));
         }
     }
 

@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_millis(1);
 const CALM_TICK: Duration = Duration::from_millis(4);
 /// After how many ticks without a hand-off that is.
 const CALM_TICKS: u32 = 250;
+/// Up to how many tickets, two for each connection that is driven, from one look to the next mean that applications take a
+/// millisecond or more.
+const SLOW_TICKETS: u64 = 8;
 /// How often it looks while several applications block, so that a loop stands still for a shorter time.
 const FAST_TICK: Duration = Duration::from_micros(100);
 /// For how many ticks after a hand-off it looks more often, and after how many quiet ones it sleeps.
@@ -292,6 +295,10 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
         for (lane, seen) in lanes.iter().zip(&mut seen) {
             let now = lane.handoff.look();
             let driving = now.1;
+            // Few have been driven since: each takes its time, and others could be served meanwhile.
+            if driving && now.0.wrapping_sub(seen.0) <= SLOW_TICKETS {
+                calm = 0;
+            }
             if driving && now == *seen && lane.summon() != Summons::Full {
                 (fast, calm) = (FAST_TICKS, 0);
             }

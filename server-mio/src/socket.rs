@@ -46,7 +46,7 @@ impl Socket {
 
     /// Whether it was cut, so that nothing more is to be sent.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        self.stopped.load(Ordering::SeqCst)
     }
 
     /// Sets what [`deadline`](gateway_spec::Connection::deadline) says; zero is never.

@@ -4,6 +4,9 @@ mod support;
 
 use std::io::Read as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use gateway_spec::{Body, Environ, Error, StartResponse, Status};
 use support::{Door, Site};
@@ -340,4 +343,41 @@ fn a_deadline_that_was_met_at_the_last_moment_is_none() {
     assert!(client.response().ends_with("read 2"));
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(client.response().ends_with("done"));
+}
+
+/// Calls that are short, but not too short to be served side by side, are: also when none has blocked for a while, and the
+/// monitor looks less often.
+#[test]
+fn short_calls_after_a_lull() {
+    let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let site = Site::new({
+        let inside = inside.clone();
+        move |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<&'static str, Error> {
+            if environ.raw_path() == "/short" {
+                let (now, most) = &*inside;
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(2));
+                now.fetch_sub(1, Ordering::SeqCst);
+            }
+            ok(start_response)?;
+            Ok("done")
+        }
+    });
+    let asks = |path: &str, until: &dyn Fn() -> bool| {
+        let mut client = site.connect();
+        let deadline = Instant::now() + support::PATIENCE;
+        while !until() {
+            assert!(Instant::now() < deadline, "never");
+            client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert!(client.response().ends_with("done"));
+        }
+    };
+    let lull = Instant::now();
+    asks("/", &|| lull.elapsed() > Duration::from_millis(600));
+    let side_by_side = || inside.1.load(Ordering::SeqCst) > 1;
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| asks("/short", &side_by_side));
+        }
+    });
 }

@@ -91,7 +91,7 @@ impl<'c> Response<'c> {
             version: asked.version,
             head_request: asked.head_request,
             calls: Calls::new(),
-            started: Started { code: 0, declared: None, add: Add::BOTH },
+            started: Started::NOTHING,
             framing: None,
             keep: asked.keep,
             more_to_come: asked.more_to_come,

@@ -14,6 +14,7 @@ pub(crate) struct HeadCache {
     /// The head as it goes out: up to `own` what the application gave, behind it what was made for `ended`.
     octets: Vec<u8>,
     own: usize,
+    started: Started,
     ended: Ended,
     /// What was chosen for it.
     framing: Framing,
@@ -45,12 +46,18 @@ pub(crate) struct Started {
     pub(crate) add: Add,
 }
 
+impl Started {
+    /// The application has not begun to answer.
+    pub(crate) const NOTHING: Self = Self { code: 0, declared: None, add: Add::BOTH };
+}
+
 impl HeadCache {
     pub(crate) const fn new() -> Self {
         Self {
             last: LastHead::new(),
             octets: Vec::new(),
             own: 0,
+            started: Started::NOTHING,
             ended: Ended::NOTHING,
             framing: Framing::Chunked,
             date: DateCache::new(),
@@ -69,12 +76,10 @@ impl HeadCache {
         headers: &[(&str, &str)],
         exc_info: Option<Error>,
     ) -> Result<Started, Error> {
-        let head = calls.start_after(&mut self.last, status, headers, exc_info)?;
-        if !head.is_repeated() {
+        if let Some(head) = calls.start_after(&mut self.last, status, headers, exc_info)? {
             self.keep(&head);
         }
-        let add = Add { date: !head.has_date(), server: !head.has_server() };
-        Ok(Started { code: status.code(), declared: head.content_length(), add })
+        Ok(self.started)
     }
 
     #[inline(never)]
@@ -82,6 +87,8 @@ impl HeadCache {
         self.octets.clear();
         write_head(&mut self.octets, head);
         self.own = self.octets.len();
+        let add = Add { date: !head.has_date(), server: !head.has_server() };
+        self.started = Started { code: head.status().code(), declared: head.content_length(), add };
         self.ended = Ended::NOTHING;
     }
 

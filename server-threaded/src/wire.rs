@@ -95,9 +95,10 @@ impl Wire {
 
     /// Cuts the connection, whatever it is doing.
     pub(crate) fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+        // In one order with `set_tells_end` and the look at `stopped` behind it: one of the two sees the other.
+        self.stopped.store(true, Ordering::SeqCst);
         self.closing.store(true, Ordering::Relaxed);
-        if self.tells_end.load(Ordering::Relaxed) {
+        if self.tells_end.load(Ordering::SeqCst) {
             // A proper end would make the response look whole: its thread finds that it was stopped, and resets.
             self.reset_on_close();
             self.stream.shutdown(Shutdown::Read);
@@ -108,12 +109,12 @@ impl Wire {
 
     /// Notes whether the end of the connection would be the end of the response in hand.
     pub(crate) fn set_tells_end(&self, tells_end: bool) {
-        self.tells_end.store(tells_end, Ordering::Relaxed);
+        self.tells_end.store(tells_end, Ordering::SeqCst);
     }
 
     /// Nothing more is sent once the connection was cut.
     fn check_stopped(&self) -> io::Result<()> {
-        if self.stopped.load(Ordering::Relaxed) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
+        if self.stopped.load(Ordering::SeqCst) { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(()) }
     }
 
     /// Ends the connection, also if the application still holds on to it: whoever asks is told, and the client as well.
@@ -189,13 +190,19 @@ impl Wire {
     /// The watchdog has it for a moment, or the connection's thread for as long as a client takes.
     #[cold]
     fn wait_for_output(&self) -> spin::MutexGuard<'_, Vec<u8>> {
-        let mut tries = 0;
+        // Yields cover the moment of the watchdog; then it is a client, and takes ever longer.
+        let (mut tries, mut pause) = (0, Duration::from_micros(50));
         loop {
             if let Some(output) = self.output.try_lock() {
                 return output;
             }
             tries += 1;
-            if tries < 10 { thread::yield_now() } else { thread::sleep(Duration::from_millis(1)) }
+            if tries < 100 {
+                thread::yield_now();
+            } else {
+                thread::sleep(pause);
+                pause = (2 * pause).min(Duration::from_millis(5));
+            }
         }
     }
 
@@ -206,7 +213,7 @@ impl Wire {
     /// foretold wrongly.
     #[inline(always)]
     pub(crate) fn send_output(&self, output: &mut Vec<u8>) -> io::Result<()> {
-        if self.stopped.load(Ordering::Relaxed) || output.is_empty() {
+        if self.stopped.load(Ordering::SeqCst) || output.is_empty() {
             return self.send(output, [b""; 2]);
         }
         match self.stream.try_write(output) {

@@ -13,8 +13,9 @@ use super::response::{self, End, Facts, Lengths};
 pub(crate) struct Heads {
     pub(crate) date: Date,
     checked: LastHead,
-    /// Its status line and headers.
+    /// Its status line and headers, and the length that it declares.
     begun: Vec<u8>,
+    declared: Option<u64>,
     /// Which of the server's lines the application has given itself (GW-HDR-05).
     own: Own,
     /// The whole last head that began so, what its end was made from and when, and that end.
@@ -56,6 +57,7 @@ impl Heads {
             date: Date::new(),
             checked: LastHead::new(),
             begun: Vec::new(),
+            declared: None,
             own: Own::default(),
             whole: Vec::new(),
             last: NEVER,
@@ -73,17 +75,17 @@ impl Heads {
         headers: &[(&str, &str)],
         exc_info: Option<Error>,
     ) -> Result<Begun, Error> {
-        let head = calls.start_after(&mut self.checked, status, headers, exc_info)?;
-        if !head.is_repeated() {
+        if let Some(head) = calls.start_after(&mut self.checked, status, headers, exc_info)? {
             self.begin_another(&head);
         }
-        Ok(Begun { declared: head.content_length(), lines: None })
+        Ok(Begun { declared: self.declared, lines: None })
     }
 
     #[inline(never)]
     fn begin_another(&mut self, head: &Head<'_>) {
         self.begun.clear();
         response::begin(&mut self.begun, head);
+        self.declared = head.content_length();
         (self.own, self.last) = (Own { date: head.has_date(), server: head.has_server() }, NEVER);
     }
 
