@@ -146,9 +146,21 @@ fn read(text: &str) -> std::result::Result<Vec<Fault>, String> {
 impl Fault {
     /// Changes the files of a folder, and gives what they were before.
     fn put_into(&self, folder: &Path) -> Result<BTreeMap<PathBuf, String>> {
-        let mut files = BTreeMap::new();
-        sources(folder, &mut files)?;
-        let before = files.clone();
+        let mut before = BTreeMap::new();
+        sources(folder, &mut before)?;
+        let files = self.change(before.clone())?;
+        let mut changed = BTreeMap::new();
+        for (path, text) in before {
+            if files[&path] != text {
+                fs::write(&path, &files[&path])?;
+                changed.insert(path, text);
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The texts with the fault in them, which has to have one place and no other.
+    fn change(&self, mut files: BTreeMap<PathBuf, String>) -> Result<BTreeMap<PathBuf, String>> {
         for (find, replace) in &self.changes {
             let places: Vec<(PathBuf, usize, usize)> = (files.iter())
                 .flat_map(|(path, text)| occurrences(text, find).into_iter().map(|(a, b)| (path.clone(), a, b)))
@@ -160,14 +172,7 @@ impl Fault {
                 text.replace_range(*start..*end, replace);
             }
         }
-        let mut changed = BTreeMap::new();
-        for (path, text) in before {
-            if files[&path] != text {
-                fs::write(&path, &files[&path])?;
-                changed.insert(path, text);
-            }
-        }
-        Ok(changed)
+        Ok(files)
     }
 
     /// What fails, by the fault; nothing if it is not caught.
@@ -250,4 +255,25 @@ fn occurrences(text: &str, wanted: &str) -> Vec<(usize, usize)> {
     let wanted: Vec<&str> = wanted.lines().map(str::trim).collect();
     let wanted = wanted.join("\n");
     flat.match_indices(&wanted).map(|(index, _)| (places[index], places[index + wanted.len() - 1] + 1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Trying them takes minutes; that they can be tried is seen at once.
+    #[test]
+    fn every_fault_has_its_place() {
+        let root = workspace();
+        for package in PACKAGES {
+            let text = fs::read_to_string(root.join("conformance/faults").join(package).with_extension("md")).unwrap();
+            let mut files = BTreeMap::new();
+            sources(&root.join(package).join("src"), &mut files).unwrap();
+            for fault in read(&text).unwrap() {
+                if let Err(error) = fault.change(files.clone()) {
+                    panic!("{package} {}: {error}", fault.name);
+                }
+            }
+        }
+    }
 }

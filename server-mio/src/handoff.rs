@@ -4,15 +4,15 @@
 //! calls the application. Before it drives one it notes a *ticket* and lets go of the lock; afterwards it takes the lock
 //! again and goes on, as if nothing had happened. That is the usual course, and costs a few atomic instructions.
 //!
-//! If the application blocks, the *monitor* sees the same ticket twice, a tick apart, and summons a thread that *stands
+//! If the application blocks, the *monitor* sees the same ticket at two looks, and summons a thread that *stands
 //! by*. It takes the lock, which is free, and is the leader now. The thread that comes back finds the lock taken: it is
 //! *detached*, sends its connection to the loop's inbox, helps with requests that wait for a thread, and stands by.
 //!
 //! What holds, and what the model in the tests shows for every interleaving:
 //!
 //! 1. At most one leader: only who has the lock acts on the loop.
-//! 2. Only threads that are ready to lead try to take the lock, and never wait for it. So a failed attempt means that
-//!    there is a leader, who will see the inbox.
+//! 2. Only threads that are ready to lead try to take the lock, and never wait for it, until the loop has ended. So a
+//!    failed attempt means that there is a leader, who will see the inbox.
 //! 3. No connection is lost: who drives it either settles it under the lock or puts it into the inbox.
 //! 4. No wake-up is lost: a message that finds the inbox empty wakes the poll, whoever polls or will poll next.
 //! 5. The loop never stands still: the last thread that could lead does not call the application; requests wait then.
