@@ -79,11 +79,25 @@ impl Calls {
         headers: &'h [(&'h str, &'h str)],
         exc_info: Option<Error>,
     ) -> Result<Head<'h>, Error> {
-        self.start_with(exc_info, || Head::check(status, headers))
+        match (self.phase, exc_info) {
+            (Phase::Fresh, _) | (Phase::Held | Phase::Refused, Some(_)) => match Head::check(status, headers) {
+                Ok(head) => {
+                    *self = Self { phase: Phase::Held, declared: head.content_length(), ..Self::new() };
+                    Ok(head)
+                }
+                Err(misuse) => Err(self.refuse(misuse).into()),
+            },
+            (Phase::Held | Phase::Refused, None) => Err(self.refuse(Misuse::StartedTwice).into()),
+            (Phase::Sent | Phase::Broken | Phase::Done, Some(error)) => {
+                self.refuse(Misuse::WentOnAfterError);
+                Err(error)
+            }
+            (Phase::Sent | Phase::Broken | Phase::Done, None) => Err(self.refuse(Misuse::StartedTwice).into()),
+        }
     }
 
     /// As [`start`](Self::start), for a server that keeps the [`LastHead`] of a connection: the same head is not checked
-    /// again. `None` says that it is that one, so that what the server has made of it serves again.
+    /// again, unless it replaces one. `None` says that it is that one, so that what the server has made of it serves again.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -103,7 +117,7 @@ impl Calls {
             self.declared = facts.content_length;
             return Ok(None);
         }
-        self.start_anew(last, status, headers, exc_info)
+        self.start_anew(last, status, headers, exc_info).map(Some)
     }
 
     #[inline(never)]
@@ -113,39 +127,8 @@ impl Calls {
         status: &'h Status,
         headers: &'h [(&'h str, &'h str)],
         exc_info: Option<Error>,
-    ) -> Result<Option<Head<'h>>, Error> {
-        let mut is_repeated = false;
-        let head = self.start_with(exc_info, || {
-            let facts = last.facts(status, headers);
-            is_repeated = facts.is_some();
-            match facts {
-                Some(facts) => Ok(Head::checked(status, headers, facts)),
-                None => Head::check(status, headers).inspect(|head| last.keep(head, headers)),
-            }
-        })?;
-        Ok((!is_repeated).then_some(head))
-    }
-
-    fn start_with<'h>(
-        &mut self,
-        exc_info: Option<Error>,
-        check: impl FnOnce() -> Result<Head<'h>, Misuse>,
     ) -> Result<Head<'h>, Error> {
-        match (self.phase, exc_info) {
-            (Phase::Fresh, _) | (Phase::Held | Phase::Refused, Some(_)) => match check() {
-                Ok(head) => {
-                    *self = Self { phase: Phase::Held, declared: head.content_length(), ..Self::new() };
-                    Ok(head)
-                }
-                Err(misuse) => Err(self.refuse(misuse).into()),
-            },
-            (Phase::Held | Phase::Refused, None) => Err(self.refuse(Misuse::StartedTwice).into()),
-            (Phase::Sent | Phase::Broken | Phase::Done, Some(error)) => {
-                self.refuse(Misuse::WentOnAfterError);
-                Err(error)
-            }
-            (Phase::Sent | Phase::Broken | Phase::Done, None) => Err(self.refuse(Misuse::StartedTwice).into()),
-        }
+        self.start(status, headers, exc_info).inspect(|head| last.keep(head, headers))
     }
 
     /// The body has yielded a block of `length` bytes: how many of them to send.

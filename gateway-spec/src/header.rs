@@ -61,11 +61,6 @@ impl<'h> Head<'h> {
         Ok(Self { status, headers, facts })
     }
 
-    /// A head of which the check has found this before.
-    pub(crate) const fn checked(status: &'h Status, headers: &'h [(&'h str, &'h str)], facts: Facts) -> Self {
-        Self { status, headers, facts }
-    }
-
     pub(crate) const fn facts(&self) -> Facts {
         self.facts
     }

@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use mio::{Poll, Registry, Waker};
 
@@ -16,6 +15,7 @@ use crate::event_loop::{Core, Job, WAKER};
 use crate::gateway::panicked;
 use crate::handoff::{Handoff, Summons};
 use crate::inbox::{Inbox, Message};
+use crate::lock::lock;
 use crate::server::Shared;
 use crate::transport::LoopListener;
 use crate::worker::{Batch, Worker};
@@ -24,8 +24,7 @@ use crate::worker::{Batch, Worker};
 #[derive(Debug)]
 pub(crate) struct Lane {
     index: usize,
-    /// Tried, and not waited for but at the very end ([`clear_late`](Self::clear_late)); and given back by a store, where a lock of the standard library takes a locked
-    /// instruction.
+    /// Tried, and not waited for but at the very end ([`clear_late`](Self::clear_late)).
     core: spin::Mutex<Core>,
     pub(crate) handoff: Arc<Handoff>,
     batch: Arc<Batch>,
@@ -140,14 +139,8 @@ impl Lane {
     /// The same for those that came back while the first who did it had the lock: nobody else would look into the inbox.
     /// Done by both sides, after the end was noted and after the connection was sent: whoever is later sees it.
     fn clear_late(&self, worker: &mut Worker) {
-        let core = loop {
-            match self.try_lock() {
-                Some(core) => break core,
-                // The other side has it, or a thread that was just summoned: for no longer than it takes to empty a list.
-                None => thread::sleep(Duration::from_micros(10)),
-            }
-        };
-        self.clear(core, worker);
+        // The other side may have it, or a thread that was just summoned: for no longer than it takes to empty a list.
+        self.clear(lock(&self.core), worker);
     }
 
     /// A detached thread drives requests that wait for one. It may find the loop free meanwhile, and then leads it.

@@ -31,6 +31,7 @@
 //! | `input.rs`, `park.rs` | the request body; bodies that have nothing yet |
 //! | `output.rs`, `socket.rs`, `transport.rs` | what is to be sent, the stream, listeners |
 //! | `clock.rs`, `timers.rs` | coarse time, how slow a peer may be, deadlines of many connections |
+//! | `lock.rs` | locks that are taken for each request |
 //! | `log.rs` | what the hook for access logs is told |
 //! | `h1/` | HTTP/1.1: rules as functions of bytes |
 
@@ -45,6 +46,7 @@ mod hooks;
 mod inbox;
 mod input;
 mod lane;
+mod lock;
 mod log;
 mod output;
 mod park;

@@ -2,12 +2,11 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use gateway_spec::Bytes;
 
 use crate::h1::response::chunk_size;
+use crate::lock::lock;
 use crate::socket::Socket;
 use crate::transport::Stream;
 
@@ -38,8 +37,6 @@ pub(crate) struct Output {
 #[derive(Debug)]
 pub(crate) struct Stash {
     socket: Arc<Socket>,
-    /// Given back by a store: a lock of the standard library takes a locked instruction for that as well, which waits until
-    /// all that was written before is out of the processor's hands.
     bytes: spin::Mutex<Vec<u8>>,
 }
 
@@ -49,21 +46,8 @@ impl Stash {
         Arc::new(Self { socket: socket.clone(), bytes: spin::Mutex::new(Vec::new()) })
     }
 
-    #[inline]
     fn lock(&self) -> spin::MutexGuard<'_, Vec<u8>> {
-        self.bytes.try_lock().unwrap_or_else(|| self.wait())
-    }
-
-    /// Who else has it sends what is there and does not wait for the client.
-    #[cold]
-    fn wait(&self) -> spin::MutexGuard<'_, Vec<u8>> {
-        loop {
-            if let Some(bytes) = self.bytes.try_lock() {
-                return bytes;
-            }
-            // Long enough for any thread to run, whatever its priority.
-            thread::sleep(Duration::from_micros(10));
-        }
+        lock(&self.bytes)
     }
 
     pub(crate) fn is_of(&self, socket: &Arc<Socket>) -> bool {

@@ -295,7 +295,7 @@ impl<'c> Response<'c> {
         if self.framing.is_some() {
             return;
         }
-        let Started { code, declared, add } = self.started;
+        let Started { code, declared } = self.started;
         self.outcome.code = code;
         if let Some(body) = self.body {
             self.settle_input(body);
@@ -304,7 +304,7 @@ impl<'c> Response<'c> {
         let facts = Facts { version: self.version, head_request: self.head_request, code, declared, known };
         let server = self.wire.config.server_header.as_deref();
         let seconds = self.wire.clock.unix();
-        let (framing, head) = self.heads.end(facts, self.keep, seconds, server, add);
+        let (framing, head) = self.heads.end(facts, self.keep, seconds, server);
         self.framing = Some(framing);
         output.extend_from_slice(head);
         if framing == Framing::Close {
@@ -381,7 +381,7 @@ impl<'c> Response<'c> {
         } else if !self.keep && self.wire.config.on_response.is_none() {
             // The end of the stream follows without anything in between.
             self.lost = self.wire.send_last(output).err();
-        } else if self.lost.is_none() && !output.is_empty() {
+        } else if !output.is_empty() {
             self.lost = self.wire.send_output(output).err();
         }
         Ok(self.check_wire()?)

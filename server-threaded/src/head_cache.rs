@@ -15,6 +15,8 @@ pub(crate) struct HeadCache {
     octets: Vec<u8>,
     own: usize,
     started: Started,
+    /// Which of the server's lines the application has not given itself.
+    add: Add,
     ended: Ended,
     /// What was chosen for it.
     framing: Framing,
@@ -43,12 +45,11 @@ pub(crate) struct Started {
     pub(crate) code: u16,
     /// The `Content-Length`, if there is one.
     pub(crate) declared: Option<u64>,
-    pub(crate) add: Add,
 }
 
 impl Started {
     /// The application has not begun to answer.
-    pub(crate) const NOTHING: Self = Self { code: 0, declared: None, add: Add::BOTH };
+    pub(crate) const NOTHING: Self = Self { code: 0, declared: None };
 }
 
 impl HeadCache {
@@ -58,6 +59,7 @@ impl HeadCache {
             octets: Vec::new(),
             own: 0,
             started: Started::NOTHING,
+            add: Add::BOTH,
             ended: Ended::NOTHING,
             framing: Framing::Chunked,
             date: DateCache::new(),
@@ -87,38 +89,31 @@ impl HeadCache {
         self.octets.clear();
         write_head(&mut self.octets, head);
         self.own = self.octets.len();
-        let add = Add { date: !head.has_date(), server: !head.has_server() };
-        self.started = Started { code: head.status().code(), declared: head.content_length(), add };
+        self.started = Started { code: head.status().code(), declared: head.content_length() };
+        self.add = Add { date: !head.has_date(), server: !head.has_server() };
         self.ended = Ended::NOTHING;
     }
 
     /// Chooses the framing, and makes the whole head that was started last, at this second since 1970. `keep` says whether
     /// the connection is to be kept, if the framing lets it.
     #[inline]
-    pub(crate) fn end(
-        &mut self,
-        facts: Facts,
-        keep: bool,
-        seconds: u64,
-        server: Option<&str>,
-        add: Add,
-    ) -> (Framing, &[u8]) {
+    pub(crate) fn end(&mut self, facts: Facts, keep: bool, seconds: u64, server: Option<&str>) -> (Framing, &[u8]) {
         let ended = Ended { seconds, facts, keep };
         if self.ended != ended {
             self.ended = ended;
-            self.end_anew(server, add);
+            self.end_anew(server);
         }
         (self.framing, &self.octets)
     }
 
     #[inline(never)]
-    fn end_anew(&mut self, server: Option<&str>, add: Add) {
+    fn end_anew(&mut self, server: Option<&str>) {
         let Ended { seconds, facts, keep } = self.ended;
         self.framing = Framing::choose(&facts);
         let keep = keep && self.framing != Framing::Close;
         let ending = Ending { framing: self.framing, version: facts.version, keep };
         self.octets.truncate(self.own);
-        finish_head(&mut self.octets, &ending, self.date.lines(seconds, server, add));
+        finish_head(&mut self.octets, &ending, self.date.lines(seconds, server, self.add));
     }
 }
 
@@ -142,8 +137,8 @@ mod tests {
         keep: bool,
         seconds: u64,
     ) -> Option<(Framing, String)> {
-        let started = cache.start(&mut Calls::new(), &Status::OK, headers, None).ok()?;
-        let (framing, octets) = cache.end(facts, keep, seconds, Some("x"), started.add);
+        cache.start(&mut Calls::new(), &Status::OK, headers, None).ok()?;
+        let (framing, octets) = cache.end(facts, keep, seconds, Some("x"));
         Some((framing, String::from_utf8(octets.to_vec()).unwrap()))
     }
 

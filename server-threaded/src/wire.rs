@@ -213,10 +213,12 @@ impl Wire {
     /// foretold wrongly.
     #[inline(always)]
     pub(crate) fn send_output(&self, output: &mut Vec<u8>) -> io::Result<()> {
-        if self.stopped.load(Ordering::SeqCst) || output.is_empty() {
-            return self.send(output, [b""; 2]);
-        }
-        match self.stream.try_write(output) {
+        let sent = match self.check_stopped() {
+            Ok(()) if output.is_empty() => Ok(0), // the watchdog has sent it all
+            Ok(()) => self.stream.try_write(output),
+            Err(error) => Err(error),
+        };
+        match sent {
             Ok(sent) if sent == output.len() => {
                 self.count(sent as u64);
                 output.clear();
@@ -244,11 +246,10 @@ impl Wire {
     /// The output comes from its [lock](Self::output), so that the watchdog does not write at the same time.
     pub(crate) fn send(&self, output: &mut Vec<u8>, blocks: [&[u8]; 2]) -> io::Result<()> {
         let [content, end] = blocks;
-        let result = if content.is_empty() && end.is_empty() {
-            self.write_blocks(&[output])
-        } else {
-            self.write_blocks(&[output, content, end])
-        };
+        if content.is_empty() && end.is_empty() {
+            return self.send_output(output);
+        }
+        let result = self.write_blocks(&[output, content, end]);
         output.clear();
         self.holds.store(false, Ordering::Relaxed);
         result
