@@ -15,6 +15,7 @@
 //! arrow is a misuse. Empty blocks are no event at all (GW-ITER-12).
 
 use crate::header::Head;
+use crate::rare::Rare;
 use crate::{Error, LastHead, Misuse, Status};
 
 /// Where a response stands in the order of calls, and how much of its body there was.
@@ -36,7 +37,7 @@ use crate::{Error, LastHead, Misuse, Status};
 pub struct Calls {
     phase: Phase,
     /// Why the phase is `Refused` or `Broken`. Boxed, as hardly any response has one and every one would have to move it.
-    misuse: Option<Box<Misuse>>,
+    misuse: Rare<Misuse>,
     declared: Option<u64>,
     /// Whether the length is the body's own word rather than the head's.
     announced: bool,
@@ -64,7 +65,7 @@ impl Calls {
     /// The beginning of a response.
     #[must_use]
     pub const fn new() -> Self {
-        Self { phase: Phase::Fresh, misuse: None, declared: None, announced: false, delivered: 0 }
+        Self { phase: Phase::Fresh, misuse: Rare::NONE, declared: None, announced: false, delivered: 0 }
     }
 
     /// `start_response` was called: checks its turn and its headers.
@@ -182,6 +183,21 @@ impl Calls {
         }
     }
 
+    /// The body is one block of `length` bytes, as that of nearly every response is: whether that is all of it.
+    ///
+    /// If the head stands, nothing was sent before, and the length is the declared one if there is one, then the body has
+    /// ended with it, as after [`yielded`](Self::yielded) and [`end`](Self::end). If not, nothing has changed, and those
+    /// two tell what is to be done.
+    #[inline]
+    pub fn end_with(&mut self, length: usize) -> bool {
+        let length = length as u64;
+        let is_all = self.phase == Phase::Held && length > 0 && self.declared.is_none_or(|declared| declared == length);
+        if is_all {
+            (self.phase, self.delivered) = (Phase::Done, length);
+        }
+        is_all
+    }
+
     #[cold]
     fn too_short(&mut self, declared: u64) -> Misuse {
         self.phase = Phase::Done;
@@ -253,7 +269,7 @@ impl Calls {
             Phase::Fresh | Phase::Held | Phase::Refused => Phase::Refused,
             Phase::Sent | Phase::Broken | Phase::Done => Phase::Broken,
         };
-        self.misuse = Some(Box::new(misuse.clone()));
+        *self.misuse = Some(Box::new(misuse.clone()));
         misuse
     }
 
@@ -431,6 +447,36 @@ mod tests {
                     Event::End => calls.end().is_ok(),
                 };
                 prop_assert_eq!(accepted, allowed(&history[..i], event), "event {} of {:?}", i, &history);
+            }
+        }
+
+        /// One question instead of two calls: the same answers, and the same state.
+        #[test]
+        fn to_end_with_a_block_is_to_yield_it_and_to_end(
+            history in proptest::collection::vec(0u8..5, 0..5), declared in proptest::option::of(0u64..4),
+            length in 0usize..4,
+        ) {
+            let declared = declared.map(|declared| declared.to_string());
+            let headers: Vec<_> = declared.iter().map(|declared| ("Content-Length", declared.as_str())).collect();
+            let mut calls = Calls::new();
+            for event in history {
+                match event {
+                    0 => drop(start(&mut calls, &headers)),
+                    1 => drop(restart(&mut calls, &headers)),
+                    2 => drop(start(&mut calls, BAD)),
+                    3 => drop(calls.yielded(1)),
+                    _ => calls.ignore_length(),
+                }
+            }
+            let before = format!("{calls:?}");
+            let mut other = calls.clone();
+            if calls.end_with(length) {
+                prop_assert!(!other.has_sent() && other.yielded(length) == Ok(length) && other.end().is_ok());
+                prop_assert_eq!(format!("{calls:?}"), format!("{other:?}"));
+            } else {
+                prop_assert_eq!(format!("{calls:?}"), before);
+                let is_whole = !other.has_sent() && other.yielded(length) == Ok(length) && other.end().is_ok();
+                prop_assert!(!is_whole || length == 0);
             }
         }
     }

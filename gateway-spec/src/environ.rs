@@ -8,6 +8,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::rare::Rare;
 use crate::{
     Connection, EnvStr, Errors, Extensions, Input, Request, Scheme, Version, digits, is_hop_by_hop, percent_decode,
     percent_encode_path,
@@ -71,7 +72,7 @@ pub struct Environ<'r> {
     url_scheme: Scheme,
     input: Input,
     /// What most requests never have, and need not drop.
-    added: Option<Box<Added>>,
+    added: Rare<Added>,
 }
 
 /// What middleware has put into an environ.
@@ -86,7 +87,7 @@ impl<'r> Environ<'r> {
     /// Made by servers, from a request and its body.
     #[must_use]
     pub const fn new(request: &'r Request<'r>, input: Input) -> Self {
-        Self { request, mounted: 0, url_scheme: request.server.url_scheme, input, added: None }
+        Self { request, mounted: 0, url_scheme: request.server.url_scheme, input, added: Rare::NONE }
     }
 
     /// The request method (GW-ENV-05), case-sensitive.
@@ -156,7 +157,7 @@ impl<'r> Environ<'r> {
     /// `Host` is the authority of the target URI (H1-TGT-02). Unlike `HTTP_` variables, any name can be asked for.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<EnvStr<'_>> {
-        if let Some(added) = &self.added
+        if let Some(added) = &*self.added
             && let Some((_, value)) = added.changed.iter().rev().find(|(key, _)| variable_is_of(key, name))
         {
             return value.as_deref().map(EnvStr::from);

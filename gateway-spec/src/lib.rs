@@ -14,6 +14,7 @@ mod header;
 mod input;
 mod last_head;
 mod path;
+mod rare;
 mod request;
 mod start_response;
 mod status;

@@ -5,6 +5,7 @@ mod start;
 
 use std::any::Any;
 use std::io;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::clock::Pace;
 use crate::h1::heads::{Begun, Heads};
 use crate::h1::response::{self, Delimiter, End, Facts, Lengths};
 use crate::input::RequestBody;
-use crate::output::Output;
+use crate::output::{COPY, Output};
 use crate::server::{Shared, State};
 use crate::socket::Socket;
 
@@ -102,6 +103,47 @@ impl Exchange {
         self.delimiter.is_some() || self.facts.drops_content()
     }
 
+    /// Drops it. The usual one owns nothing, which is seen here at once, instead of in a function that could drop all of it.
+    #[inline(always)]
+    pub(crate) fn discard(self) {
+        // Whoever has started, and was not refused, has no misuse to keep.
+        let owns_nothing = self.calls.has_started() && self.head.owns_nothing() && self.error.is_none();
+        if owns_nothing && self.input.is_none() {
+            mem::forget(self);
+        }
+    }
+
+    /// Whether the response is whole with this block: see [`Calls::end_with`].
+    #[inline]
+    pub(crate) fn ends_with(&mut self, block: &Bytes) -> bool {
+        self.calls.end_with(block.len())
+    }
+
+    /// Writes the head. `total` is the length of the content, if that is known.
+    #[inline(always)]
+    fn write_head(
+        &mut self,
+        out: &mut Vec<u8>,
+        heads: &mut Heads,
+        shared: &Shared,
+        socket: &Socket,
+        total: Option<u64>,
+    ) {
+        let known = Lengths { facts: self.facts, declared: self.head.declared, total, keep_alive: self.keep_alive };
+        let server = shared.config.server_header.as_deref();
+        let end = heads.write(out, &self.head, known, socket.clock.second(), server);
+        self.delimiter = Some(end.delimiter);
+        match end {
+            End { delimiter: Delimiter::Close, .. } => {
+                self.keep_alive = false;
+                socket.set_tells_end();
+            }
+            // Also when the body has told it: then it is held to it (GW-ITER-06).
+            End { delimiter: Delimiter::Length, length: Some(length), .. } => self.calls.announce(length),
+            _ => {}
+        }
+    }
+
     /// The status that was sent, or will be.
     pub(crate) const fn code(&self) -> u16 {
         self.facts.code
@@ -111,7 +153,7 @@ impl Exchange {
 impl Responder<'_> {
     /// What the application returned becomes the content, and as much as possible of it is sent. A content that is not sent
     /// at once is put into `rest`.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn begin(&mut self, returned: Result<Body, Error>, rest: &mut Option<Content>) -> Progress {
         let body = match returned {
             Ok(body) => body,
@@ -128,7 +170,6 @@ impl Responder<'_> {
         }
     }
 
-    #[inline(never)]
     fn begin_stream(&mut self, body: Body, rest: &mut Option<Content>) -> Progress {
         let content = match body.into_file() {
             Ok(file) if file.remaining() > SMALL_FILE && !self.exchange.has_content_or_drops_it() => {
@@ -178,16 +219,41 @@ impl Responder<'_> {
         }
     }
 
-    /// The most usual response: nothing, or one block, and its length is known.
-    #[inline]
+    /// Nothing, or one block.
     fn only_block(&mut self, block: Bytes) -> Progress {
         let total = Some(block.len() as u64);
         if !block.is_empty()
-            && let Err(error) = self.queue::<true>(block, true, total)
+            && let Err(misuse) = self.queue(block, true, total)
         {
-            return self.fail(&error.into());
+            return self.fail(&misuse.into());
         }
         self.finish()
+    }
+
+    /// Queues the most usual response, which [has ended](Exchange::ends_with) with its only block: behind the other answers
+    /// of its batch, if there are any.
+    #[inline(always)]
+    pub(crate) fn put_whole(&mut self, block: Bytes) {
+        self.check_keep_alive(true);
+        let Self { exchange, out, socket, shared, heads } = self;
+        let (mut stash, front, stashed) = out.open();
+        let is_stashed = stash.is_some();
+        let bytes = stash.as_deref_mut().unwrap_or(front);
+        let before = bytes.len();
+        exchange.write_head(bytes, heads, shared, socket, Some(block.len() as u64));
+        let is_whole = exchange.delimiter == Some(Delimiter::Length) && block.len() <= COPY;
+        if is_whole {
+            bytes.extend_from_slice(&block);
+            exchange.content = block.len() as u64;
+        }
+        if is_stashed {
+            *stashed += bytes.len() - before;
+        }
+        drop(stash);
+        if !is_whole {
+            self.put(block, true);
+        }
+        self.exchange.finished = true;
     }
 
     fn iterate(&mut self, body: &mut Body) -> Progress {
@@ -222,7 +288,7 @@ impl Responder<'_> {
             };
             let total = left.map(|left| left.saturating_add(block.len() as u64));
             let last = left == Some(0);
-            if let Err(error) = self.queue::<false>(block, last, total) {
+            if let Err(error) = self.queue(block, last, total) {
                 return self.fail(&error.into());
             }
             if last || self.exchange.calls.is_complete() || self.exchange.facts.drops_content() {
@@ -231,29 +297,28 @@ impl Responder<'_> {
         }
     }
 
-    /// Queues a block, and the head before the first. `total` is the length of the whole body, if that is known. `USUAL` is
-    /// for the one place that is worth having the writing of the head in it.
-    #[inline(always)]
-    fn queue<const USUAL: bool>(&mut self, mut block: Bytes, last: bool, total: Option<u64>) -> Result<(), Misuse> {
+    /// Queues a block, and the head before the first. `total` is the length of the whole body, if that is known.
+    fn queue(&mut self, mut block: Bytes, last: bool, total: Option<u64>) -> Result<(), Misuse> {
         let allowed = self.exchange.calls.yielded(block.len())?;
         if allowed < block.len() {
             self.note_excess((block.len() - allowed) as u64);
             block.truncate(allowed); // what goes past the declared length is not sent (GW-CL-01)
         }
-        if USUAL && self.exchange.delimiter.is_none() {
-            self.write_head(total, last);
-        } else {
-            self.commit(total, last);
-        }
+        self.commit(total, last);
+        self.put(block, last);
+        Ok(())
+    }
+
+    /// Queues a block, the head being there.
+    fn put(&mut self, block: Bytes, last: bool) {
         let exchange = &mut *self.exchange;
-        if exchange.facts.drops_content() || allowed == 0 {
-            return Ok(());
+        if exchange.facts.drops_content() || block.is_empty() {
+            return;
         }
-        exchange.content += allowed as u64;
+        exchange.content += block.len() as u64;
         let chunked = exchange.delimiter == Some(Delimiter::Chunked);
         exchange.finished = chunked && last;
         self.out.block(block, chunked, last);
-        Ok(())
     }
 
     /// Tells of bytes past the declared length, which are not sent (GW-CL-01, GW-DEF-07).
@@ -265,7 +330,6 @@ impl Responder<'_> {
     }
 
     /// The body has ended, or is complete.
-    #[inline(always)]
     fn finish(&mut self) -> Progress {
         if let Err(misuse) = self.exchange.calls.end() {
             return self.fail(&misuse.into());
@@ -284,33 +348,14 @@ impl Responder<'_> {
     #[inline]
     fn commit(&mut self, total: Option<u64>, complete: bool) {
         if self.exchange.delimiter.is_none() {
-            self.write_head_aside(total, complete);
+            self.write_head(total, complete);
         }
     }
 
     #[inline(never)]
-    fn write_head_aside(&mut self, total: Option<u64>, complete: bool) {
-        self.write_head(total, complete);
-    }
-
-    #[inline(always)]
     fn write_head(&mut self, total: Option<u64>, complete: bool) {
         self.check_keep_alive(complete);
-        let exchange = &mut *self.exchange;
-        let (facts, declared, keep_alive) = (exchange.facts, exchange.head.declared, exchange.keep_alive);
-        let known = Lengths { facts, declared, total, keep_alive };
-        let server = self.shared.config.server_header.as_deref();
-        let end = self.heads.write(&mut self.out.front, &exchange.head, known, self.socket.clock.second(), server);
-        exchange.delimiter = Some(end.delimiter);
-        match end {
-            End { delimiter: Delimiter::Close, .. } => {
-                exchange.keep_alive = false;
-                self.socket.set_tells_end();
-            }
-            // Also when the body has told it: then it is held to it (GW-ITER-06).
-            End { delimiter: Delimiter::Length, length: Some(length), .. } => exchange.calls.announce(length),
-            _ => {}
-        }
+        self.exchange.write_head(&mut self.out.front, self.heads, self.shared, self.socket, total);
     }
 
     /// Decides whether the connection can go on after this response.

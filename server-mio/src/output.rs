@@ -11,7 +11,7 @@ use crate::socket::Socket;
 use crate::transport::Stream;
 
 /// Blocks up to this size are copied behind what waits before them; a larger one is sent from its own memory.
-const COPY: usize = 16 * 1024;
+pub(crate) const COPY: usize = 16 * 1024;
 
 /// Bytes to be sent: heads and small blocks in one buffer, then at most one large block, then what ends it.
 ///
@@ -87,21 +87,36 @@ impl Output {
         !self.block.is_empty() || !self.back.is_empty() || self.front.len() - self.sent + self.stashed >= 2 * COPY
     }
 
-    /// Puts whole responses where others can send them; only if nothing large waits. `buffer` is for the first ones.
-    /// Returns the place if it is to be made known.
-    pub(crate) fn stash(&mut self, socket: &Arc<Socket>, buffer: impl FnOnce() -> Vec<u8>) -> Option<Arc<Stash>> {
+    /// Puts whole responses where others can send them; only if nothing large waits. Returns the place if it is to be made
+    /// known.
+    pub(crate) fn stash(&mut self, socket: &Arc<Socket>) -> Option<Arc<Stash>> {
         let first = self.stashed == 0;
         let stash = self.stash.get_or_insert_with(|| Stash::new(socket));
         let mut bytes = stash.lock();
-        if bytes.capacity() == 0 {
-            *bytes = buffer();
-        }
-        bytes.extend_from_slice(&self.front[self.sent..]);
         self.stashed += self.front.len() - self.sent;
-        self.front.clear();
-        self.sent = 0;
+        if bytes.is_empty() && self.sent == 0 {
+            std::mem::swap(&mut *bytes, &mut self.front);
+        } else {
+            bytes.extend_from_slice(&self.front[self.sent..]);
+            self.front.clear();
+            self.sent = 0;
+        }
         drop(bytes);
         first.then(|| stash.clone())
+    }
+
+    /// Whether all that waits is [stashed](Self::stash), so that what comes next is best put there at once.
+    #[inline]
+    pub(crate) const fn is_stashed(&self) -> bool {
+        self.stashed > 0 && self.sent == self.front.len() && !self.has_large()
+    }
+
+    /// The stash, if the next bytes go there; the front, where they go otherwise; and the count of those in the stash.
+    #[inline(always)]
+    pub(crate) fn open(&mut self) -> (Option<spin::MutexGuard<'_, Vec<u8>>>, &mut Vec<u8>, &mut usize) {
+        let is_stashed = self.is_stashed();
+        let stash = self.stash.as_ref().filter(|_| is_stashed).map(|stash| stash.lock());
+        (stash, &mut self.front, &mut self.stashed)
     }
 
     /// Takes back what is left of the stash, in front of what has come since.

@@ -168,6 +168,9 @@ impl<'c> Link<'c> {
             if !matches!(next, Next::Request) {
                 return Ok(next);
             }
+            if !has_body && self.received.repeats(length) {
+                continue;
+            }
             if self.received.is_empty() && !self.receive_inline()? {
                 return Ok(Next::End);
             }

@@ -137,6 +137,18 @@ impl<'c> Response<'c> {
     /// The most usual response: nothing, or one block.
     #[inline(always)]
     fn send_block(&mut self, block: &[u8]) -> Result<(), Error> {
+        if !self.calls.end_with(block.len()) {
+            return self.send_unusual_block(block);
+        }
+        let mut output = self.wire.output();
+        self.commit_inline(&mut output, Some(block.len() as u64));
+        self.put(&mut output, block);
+        self.finish(&mut output, Ok(()))
+    }
+
+    /// A block behind others, or of another length than was declared; or none.
+    #[inline(never)]
+    fn send_unusual_block(&mut self, block: &[u8]) -> Result<(), Error> {
         let allowed = self.calls.yielded(block.len())?;
         if allowed < block.len() {
             self.note_excess(block.len() - allowed);
@@ -146,7 +158,7 @@ impl<'c> Response<'c> {
             complete.clone()?; // nothing was sent: a misuse can still become a 500
         }
         let mut output = self.wire.output();
-        self.commit_inline(&mut output, self.length_of_whole(block.len() as u64));
+        self.commit(&mut output, self.length_of_whole(block.len() as u64));
         self.put(&mut output, &block[..allowed]);
         self.finish(&mut output, complete)
     }

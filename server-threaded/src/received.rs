@@ -44,6 +44,16 @@ impl Received {
         self.start += length;
     }
 
+    /// Whether the next `length` octets are those that were [taken](Self::take) last. Only to be asked after that; `false` if
+    /// those are not there any more.
+    ///
+    /// What repeats is compared where it is, and that is in the cache.
+    #[inline]
+    pub(crate) fn repeats(&self, length: usize) -> bool {
+        let last = self.start.checked_sub(length).and_then(|start| self.octets.get(start..self.start));
+        last.is_some_and(|last| self.arrived().starts_with(last))
+    }
+
     /// Begins anew with what has arrived of the next request.
     pub(crate) fn restart(&mut self, next: &[u8]) {
         if self.octets.len() < next.len() {
@@ -79,5 +89,32 @@ impl Received {
         let start = self.end;
         self.end += length;
         &self.octets[start..self.end]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// What repeats is what was taken last, however the octets arrive.
+        #[test]
+        fn what_was_taken_last_repeats(
+            pieces in proptest::collection::vec((proptest::collection::vec(0u8..2, 0..4), 0usize..4), 1..40),
+        ) {
+            let mut received = Received::new();
+            for (piece, taken) in pieces {
+                received.room()[..piece.len()].copy_from_slice(&piece);
+                received.add(piece.len());
+                if taken == 0 || taken > received.len() {
+                    continue;
+                }
+                let last = received.arrived()[..taken].to_vec();
+                received.take(taken);
+                prop_assert_eq!(received.repeats(taken), received.arrived().starts_with(&last));
+            }
+        }
     }
 }

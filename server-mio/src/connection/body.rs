@@ -8,7 +8,7 @@ use super::{Connection, Next, PAUSE, Phase, Received, Rest, Step, Tried, reserve
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
 use crate::h1::head::{parse, places};
-use crate::input::{CONTINUE, RequestBody};
+use crate::input::CONTINUE;
 use crate::worker::Worker;
 
 impl Connection {
@@ -34,7 +34,8 @@ impl Connection {
                 if let Some(next) = self.send(worker) {
                     return Some(next);
                 }
-                return if may_block { self.call_again(worker, body) } else { Some(Next::Thread { fresh: true }) };
+                drop(body); // whoever else has it, has kept it
+                return if may_block { self.call_again(worker) } else { Some(Next::Thread { fresh: true }) };
             }
             if !self.readable {
                 let deadline = body.deadline(&state).min(state.last_progress() + PAUSE);
@@ -61,14 +62,14 @@ impl Connection {
     }
 
     /// The body is there: the head is read again, as nothing of it was kept, and the application called.
-    pub(super) fn call_again(&mut self, worker: &mut Worker, body: Arc<RequestBody>) -> Step {
+    pub(super) fn call_again(&mut self, worker: &mut Worker) -> Step {
         let buffer = std::mem::take(&mut self.buffer);
         let limits = worker.limits;
         let head = &buffer[self.start..self.end];
         let mut scratch = vec![httparse::EMPTY_HEADER; places(head, &limits)];
         let mut fields = vec![Field::EMPTY; places(head, &limits)];
         let tried = match parse(head, &mut fields, &mut scratch, &limits) {
-            Ok(Some(head)) => self.call(worker, &head, Some(body)),
+            Ok(Some(head)) => self.call::<true>(worker, &head),
             // It was valid before.
             Ok(None) => Tried::Step(Some(Next::Close)),
             Err(reject) => Tried::Refused(reject),

@@ -115,19 +115,22 @@ impl Connection {
     ) -> Tried {
         let mut fields = [Field::EMPTY; N];
         let head = meaning.head(&mut fields);
+        let rest = &buffer[self.start..self.end][head.length..];
+        if head.framing != Framing::Empty || !may_block {
+            return self.request(worker, &head, rest, may_block);
+        }
+        (self.scan, self.taken) = (Scan::new(), head.length);
         loop {
-            let rest = &buffer[self.start..self.end][head.length..];
-            let tried = self.request(worker, &head, rest, may_block);
+            let tried = self.call::<false>(worker, &head);
             let goes_on = matches!(tried, Tried::Done)
-                && head.framing == Framing::Empty
                 && *turn > 1
                 && !self.out.is_full()
-                && known.is_at(rest);
+                && known.is_at(&buffer[self.start + head.length..self.end]);
             if !goes_on {
                 return tried;
             }
             *turn -= 1;
-            self.next_request(worker);
+            self.start += head.length;
         }
     }
 
@@ -199,7 +202,7 @@ impl Connection {
         if !may_block {
             return Tried::Step(self.send(worker).or(Some(Next::Thread { fresh: true })));
         }
-        self.call(worker, head, None)
+        self.call::<false>(worker, head)
     }
 
     #[inline(never)]
@@ -228,8 +231,7 @@ impl Connection {
             self.taken = head.length;
         }
         if whole && may_block {
-            let body = self.body.clone();
-            return self.call(worker, head, body);
+            return self.call::<true>(worker, head);
         }
         Tried::Step(None)
     }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use gateway_spec::{Environ, Error, Input, Request};
+use gateway_spec::{Body, Environ, Error, Input, Request};
 
 use super::{Connection, Next, Phase, Rest, Step, Tried};
 use crate::Config;
@@ -12,7 +12,6 @@ use crate::gateway::{Content, Exchange, Progress, Responder, panicked};
 use crate::h1::framing::Framing;
 use crate::h1::head::Head;
 use crate::h1::response::Facts;
-use crate::input::RequestBody;
 use crate::log::Record;
 use crate::park::Alarm;
 use crate::worker::{BUFFER, Worker};
@@ -23,9 +22,9 @@ const ASK_AGAIN: u64 = 10;
 const FEW: usize = 512;
 
 impl Connection {
-    /// Calls the application.
+    /// Calls the application. Most requests have no body: for them all that has to do with bodies is left out.
     #[inline(never)]
-    pub(super) fn call(&mut self, worker: &mut Worker, head: &Head<'_, '_>, body: Option<Arc<RequestBody>>) -> Tried {
+    pub(super) fn call<const HAS_BODY: bool>(&mut self, worker: &mut Worker, head: &Head<'_, '_>) -> Tried {
         if !self.out.is_empty()
             && let Some(next) = self.hold_back(worker)
         {
@@ -52,35 +51,44 @@ impl Connection {
             request.headers = head.fields;
             request.host = head.host;
             request.content_length = match head.framing {
-                Framing::Length(length) => Some(length),
-                Framing::Empty | Framing::Chunked => None,
+                Framing::Length(length) if HAS_BODY => Some(length),
+                _ => None,
             };
             request.connection = Some(&self.link);
             request
         };
+        let body = if HAS_BODY { self.body.clone() } else { None };
         let input = body.clone().map_or_else(Input::empty, |body| Input::new(body));
         let facts = Facts { head_only: head.method == "HEAD", version: head.version, code: 0 };
         let mut exchange = Exchange::new(facts, head.keep_alive && !last, body);
-        let mut content = None;
-        let mut responder = Responder {
-            exchange: &mut exchange,
-            out: &mut self.out,
-            socket: &self.socket,
-            shared,
-            heads: &mut worker.heads,
+        let returned = {
+            let (out, heads) = (&mut self.out, &mut worker.heads);
+            let mut responder = Responder { exchange: &mut exchange, out, socket: &self.socket, shared, heads };
+            catch_unwind(AssertUnwindSafe(|| {
+                let mut environ = Environ::new(&request, input);
+                shared.app.call(&mut environ, &mut responder)
+            }))
         };
-        let returned = catch_unwind(AssertUnwindSafe(|| {
-            let mut environ = Environ::new(&request, input);
-            shared.app.call(&mut environ, &mut responder)
-        }));
         let returned = returned.unwrap_or_else(|panic| Err(Error::from(panicked(&*panic))));
-        let progress = responder.begin(returned, &mut content);
+        let (progress, content) = match returned.map(Body::into_block) {
+            Ok(Ok(block)) if exchange.ends_with(&block) => {
+                // The responder is made anew, because nothing is known any more of one that an application has had.
+                self.responder(worker, &mut exchange).put_whole(block);
+                (Progress::Over, None)
+            }
+            returned => {
+                let returned = returned.map(|body| body.map_or_else(|body| body, Body::from));
+                let mut content = None;
+                (self.responder(worker, &mut exchange).begin(returned, &mut content), content)
+            }
+        };
         if progress == Progress::Over
             && exchange.keep_alive
-            && shared.config.on_response.is_none()
-            && (!self.has_body || self.rest_of_body() == Rest::Nothing)
+            && worker.shared.config.on_response.is_none()
+            && (!HAS_BODY || self.rest_of_body() == Rest::Nothing)
         {
             // The usual end, without moving the exchange about.
+            exchange.discard();
             return Tried::Done;
         }
         Tried::Answered(Box::new((exchange, content.unwrap_or(Content::Nothing))), progress)
@@ -88,10 +96,15 @@ impl Connection {
 
     /// Before the application is called for the next request of a batch: should it block, the responses before are sent all
     /// the same.
-    #[inline]
+    #[inline(always)]
     fn hold_back(&mut self, worker: &mut Worker) -> Step {
+        if self.out.is_stashed() && worker.is_leading() { None } else { self.stash(worker) }
+    }
+
+    #[inline(never)]
+    fn stash(&mut self, worker: &mut Worker) -> Step {
         if worker.is_leading()
-            && let Some(stash) = self.out.stash(&self.socket, || worker.outs.take())
+            && let Some(stash) = self.out.stash(&self.socket)
         {
             worker.batch.set(stash);
             self.batching = true;
@@ -235,6 +248,7 @@ impl Connection {
         self.pace = Pace::new(self.socket.clock.now());
     }
 
+    #[inline(always)]
     pub(super) fn responder<'a>(&'a mut self, worker: &'a mut Worker, exchange: &'a mut Exchange) -> Responder<'a> {
         Responder {
             exchange,

@@ -36,6 +36,11 @@ pub(crate) struct Begun {
 impl Begun {
     /// Nothing has begun.
     pub(crate) const NOTHING: Self = Self { declared: None, lines: None };
+
+    /// Whether there is nothing to drop.
+    pub(crate) const fn owns_nothing(&self) -> bool {
+        self.lines.is_none()
+    }
 }
 
 /// What no head is made from.
