@@ -1,9 +1,13 @@
-//! `report load`: every server in turn, again and again, so that a noisy minute hits all alike.
+//! `report load`: every server in turn, again and again, so that a noisy moment hits all alike.
+//!
+//! In a round all servers run, and the load goes from one to the next every few milliseconds. A machine that is shared with
+//! others is half as fast for a tenth of a second, or for a minute: the first hits all servers of a round, the second all
+//! rounds of a while.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use conformance::load::{Load, Scenario, ServerProcess, Until, pin};
+use conformance::load::{Histogram, Load, Scenario, ServerProcess, Shape, Until, pin};
 
 use crate::args::Plan;
 use crate::output::Output;
@@ -13,8 +17,10 @@ use crate::scenarios;
 use crate::serve::{Kind, Server};
 use crate::summary;
 
-/// Before each measurement: connections are made, caches and branch predictors warm up.
+/// Before each round: connections are made, and the program and its caches warm up.
 const WARM_UP: Duration = Duration::from_millis(150);
+/// How long the load stays with a server: many times what it takes to fill the processor's caches.
+const SLICE: Duration = Duration::from_millis(50);
 /// What starting and ending a server takes, for the estimate.
 const STARTING: Duration = Duration::from_millis(50);
 /// A server that answers nothing for so long has failed.
@@ -55,29 +61,20 @@ pub(crate) fn run(plan: &Plan, out: &mut Output) -> io::Result<()> {
 fn outcome(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
     let servers = plan.servers.iter().filter(|server| (server.declines)(scenario.shape).is_none());
     let mut rows: Vec<Row> = servers.map(|server| Row { server, samples: Vec::new(), failures: Vec::new() }).collect();
-    let (count, load) = (rows.len(), plan.placement().1);
+    let load = plan.placement().1;
     // A thread of its own, so that what is started later may use all processors again.
     let measured = std::thread::scope(|scope| {
         let rows = &mut rows;
         let rounds = move || {
             pin(&load)?;
-            for round in 0..plan.rounds {
+            for number in 0..plan.rounds {
                 // A different server goes first each time.
-                for index in 0..count {
-                    let row = &mut rows[(index + round) % count];
-                    let sample = match row.failures.len() < ENOUGH {
-                        true => measure(plan, row.server, &scenario),
-                        false => {
-                            row.samples.push(None);
-                            continue;
-                        }
-                    };
-                    if let Err(error) = &sample {
-                        eprintln!("report: {} on {}: {error}", row.server.name, scenario.name);
-                        row.failures.push(error.to_string());
-                    }
-                    row.samples.push(sample.ok());
-                }
+                let first = number % rows.len().max(1);
+                let (later, earlier) = rows.split_at_mut(first);
+                let mut order: Vec<&mut Row> = earlier.iter_mut().chain(later).collect();
+                // Requests that take as long as a slice are measured in one piece.
+                let at_once = if scenario.shape == Shape::Mix { 1 } else { order.len().max(1) };
+                order.chunks_mut(at_once).for_each(|rows| round(plan, &scenario, rows));
             }
             Ok(())
         };
@@ -86,32 +83,96 @@ fn outcome(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
     measured.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(|()| Outcome { scenario, rows })
 }
 
-fn measure(plan: &Plan, server: &Server, scenario: &Scenario) -> io::Result<Sample> {
-    let mut process = ServerProcess::start(&plan.options(server, scenario)?)?;
-    let mut workload = scenario.workload();
-    workload.patience = PATIENCE;
-    let mut load = Load::new(process.address(), workload)?;
-    load.greet()?;
-    load.run(Until::Elapsed(WARM_UP))?;
-    let before = process.cpu_time()?;
-    let measured = load.run(Until::Elapsed(plan.time))?;
-    let cpu = process.cpu_time()?.saturating_sub(before);
-    let peak = match server.kind {
-        Kind::External => None,
-        _ => Some(process.memory()?.peak),
-    };
-    drop(load);
-    process.stop()?;
-    if measured.responses == 0 {
-        return Err(io::Error::other("no answer within the measured time"));
+/// One round of some servers.
+fn round(plan: &Plan, scenario: &Scenario, rows: &mut [&mut Row]) {
+    let takes_part = |row: &Row| row.failures.len() < ENOUGH;
+    let start = |row: &&mut Row| takes_part(row).then(|| Contestant::start(plan, row.server, scenario));
+    let mut contestants: Vec<Option<io::Result<Contestant>>> = rows.iter().map(start).collect();
+    let mut left = plan.time;
+    while !left.is_zero() {
+        let slice = if rows.len() > 1 { left.min(SLICE) } else { left };
+        left -= slice;
+        for contestant in contestants.iter_mut().flatten() {
+            if let Ok(running) = contestant
+                && let Err(error) = running.run(slice)
+            {
+                *contestant = Err(error);
+            }
+        }
     }
-    Ok(Sample {
-        rate: measured.rate,
-        cpu: cpu.as_nanos() as f64 / measured.responses as f64,
-        fast: measured.fast,
-        slow: measured.slow,
-        peak,
-    })
+    for (row, contestant) in rows.iter_mut().zip(contestants) {
+        let sample = contestant.map(|contestant| contestant.and_then(|contestant| contestant.finish(row.server)));
+        if let Some(Err(error)) = &sample {
+            eprintln!("report: {} on {}: {error}", row.server.name, scenario.name);
+            row.failures.push(error.to_string());
+        }
+        row.samples.push(sample.and_then(Result::ok));
+    }
+}
+
+/// A server in a round, its load, and what was measured so far.
+struct Contestant {
+    process: ServerProcess,
+    load: Load,
+    time: Duration,
+    cpu: Duration,
+    responses: u64,
+    /// Those that came in time.
+    on_time: f64,
+    fast: Histogram,
+    slow: Histogram,
+}
+
+impl Contestant {
+    fn start(plan: &Plan, server: &Server, scenario: &Scenario) -> io::Result<Self> {
+        let process = ServerProcess::start(&plan.options(server, scenario)?)?;
+        let mut workload = scenario.workload();
+        workload.patience = PATIENCE;
+        let mut load = Load::new(process.address(), workload)?;
+        load.greet()?;
+        load.run(Until::Elapsed(WARM_UP))?;
+        Ok(Self {
+            process,
+            load,
+            time: Duration::ZERO,
+            cpu: Duration::ZERO,
+            responses: 0,
+            on_time: 0.0,
+            fast: Histogram::default(),
+            slow: Histogram::default(),
+        })
+    }
+
+    fn run(&mut self, time: Duration) -> io::Result<()> {
+        let before = self.process.cpu_time()?;
+        let measured = self.load.run(Until::Elapsed(time))?;
+        self.cpu += self.process.cpu_time()?.saturating_sub(before);
+        self.time += time;
+        self.responses += measured.responses;
+        self.on_time += measured.rate * time.as_secs_f64();
+        self.fast.merge(&measured.fast);
+        self.slow.merge(&measured.slow);
+        Ok(())
+    }
+
+    fn finish(self, server: &Server) -> io::Result<Sample> {
+        let peak = match server.kind {
+            Kind::External => None,
+            _ => Some(self.process.memory()?.peak),
+        };
+        drop(self.load);
+        self.process.stop()?;
+        if self.responses == 0 {
+            return Err(io::Error::other("no answer within the measured time"));
+        }
+        Ok(Sample {
+            rate: self.on_time / self.time.as_secs_f64(),
+            cpu: self.cpu.as_nanos() as f64 / self.responses as f64,
+            fast: self.fast,
+            slow: self.slow,
+            peak,
+        })
+    }
 }
 
 /// Who has no figure, and why.
