@@ -291,6 +291,7 @@ impl Core {
     }
 
     /// A place is free; who waits for one gets it.
+    #[inline(never)]
     fn vacate(&mut self, token: usize) {
         let index = token & ((1 << HALF) - 1);
         let slot = &mut self.slots[index];
@@ -316,12 +317,8 @@ impl Core {
     /// Waits for events, deadlines and messages.
     fn turn(&mut self, waiting: &Waiting) {
         let timeout = self.patience(waiting);
-        if let Err(error) = self.poll.poll(&mut self.events, timeout)
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            // It cannot fail for a reason that goes away by itself; to spin on it would be worse than to say so.
-            self.shared.config.errors.write(&format!("server-mio: the poll has failed: {error}\n"));
-            std::thread::sleep(Duration::from_millis(BACK_OFF));
+        if let Err(error) = self.poll.poll(&mut self.events, timeout) {
+            self.bear(&error);
         }
         let now = self.shared.clock.advance();
         let mut woken = false;
@@ -359,6 +356,16 @@ impl Core {
         self.expire(now);
     }
 
+    /// The poll has failed.
+    #[cold]
+    fn bear(&self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::Interrupted {
+            // It cannot fail for a reason that goes away by itself; to spin on it would be worse than to say so.
+            self.shared.config.errors.write(&format!("server-mio: the poll has failed: {error}\n"));
+            std::thread::sleep(Duration::from_millis(BACK_OFF));
+        }
+    }
+
     /// How long nothing is to be done, unless something happens; for ever if `None`.
     fn patience(&self, waiting: &Waiting) -> Option<Duration> {
         let now = self.shared.clock.now();
@@ -381,6 +388,7 @@ impl Core {
         (until != u64::MAX).then(|| Duration::from_millis(until.saturating_sub(now)))
     }
 
+    #[inline(never)]
     fn read_messages(&mut self, waiting: &Waiting, now: u64) {
         let mut messages = std::mem::take(&mut self.messages);
         self.inbox.take(&mut messages);
@@ -399,7 +407,19 @@ impl Core {
     }
 
     /// What is due: connections, newcomers, the end of a shutdown.
+    #[inline]
     fn expire(&mut self, now: u64) {
+        if self.wheel.pass(now) {
+            self.expire_connections(now);
+        }
+        self.stopped |= self.stop_at <= now;
+        if !self.newcomers.is_empty() {
+            self.expire_newcomers(now);
+        }
+    }
+
+    #[inline(never)]
+    fn expire_connections(&mut self, now: u64) {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now, &mut due);
         for (tick, token) in due.drain(..) {
@@ -413,10 +433,10 @@ impl Core {
             }
         }
         self.due = due;
-        self.stopped |= self.stop_at <= now;
-        if self.newcomers.is_empty() {
-            return;
-        }
+    }
+
+    #[inline(never)]
+    fn expire_newcomers(&mut self, now: u64) {
         let patience = millis(self.shared.config.pending_timeout);
         while self.newcomers.front().is_some_and(|(_, _, since)| since + patience <= now) {
             if let Some((stream, peer)) = self.next_newcomer() {

@@ -39,8 +39,17 @@ impl Wheel {
     }
 
     /// Sets the deadline of a timer, in milliseconds; the maximum means never.
+    #[inline]
     pub(crate) fn set(&mut self, timer: &mut Timer, key: usize, deadline: u64) {
         timer.deadline = deadline;
+        // The usual case: what is entered comes early enough, or never has to.
+        if timer.entry == 0 || deadline / TICK + 1 < timer.entry {
+            self.enter(timer, key, deadline);
+        }
+    }
+
+    #[inline(never)]
+    fn enter(&mut self, timer: &mut Timer, key: usize, deadline: u64) {
         if deadline == u64::MAX {
             return;
         }
@@ -58,13 +67,22 @@ impl Wheel {
         if self.earliest == u64::MAX { None } else { Some(self.earliest * TICK) }
     }
 
+    /// Goes on to `now` if nothing is due by then, else says that [`advance`](Self::advance) is to do it.
+    #[inline]
+    pub(crate) fn pass(&mut self, now: u64) -> bool {
+        let is_due = now / TICK >= self.earliest;
+        if !is_due {
+            self.tick = self.tick.max(now / TICK);
+        }
+        is_due
+    }
+
     /// Puts the keys whose ticks have come into `due`. For each of them the owner asks [`is_due`](Self::is_due).
     pub(crate) fn advance(&mut self, now: u64, due: &mut Vec<(u64, usize)>) {
-        let now = now / TICK;
-        if now < self.earliest {
-            self.tick = self.tick.max(now);
+        if !self.pass(now) {
             return;
         }
+        let now = now / TICK;
         // A turn of the wheel looks at every slot; more turns would see the same.
         let first = self.earliest.max(now.saturating_sub(SLOTS as u64 - 1));
         for tick in first..=now {

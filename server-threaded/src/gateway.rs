@@ -141,8 +141,14 @@ impl<'c> Response<'c> {
             return self.send_unusual_block(block);
         }
         let mut output = self.wire.output();
-        self.commit_inline(&mut output, Some(block.len() as u64));
-        self.put(&mut output, block);
+        let length = block.len() as u64;
+        self.write_head(&mut output, Some(length));
+        if self.framing == Some(Framing::Length(length)) && block.len() <= COPIED {
+            self.outcome.bytes = length;
+            output.extend_from_slice(block);
+        } else {
+            self.put(&mut output, block);
+        }
         self.finish(&mut output, Ok(()))
     }
 
@@ -296,17 +302,16 @@ impl<'c> Response<'c> {
         }
     }
 
-    /// The head goes out: chooses the framing, given the length of the body if that is known.
+    /// The head goes out, if it has not: chooses the framing, given the length of the body if that is known.
     #[inline(never)]
     fn commit(&mut self, output: &mut Vec<u8>, known: Option<u64>) {
-        self.commit_inline(output, known);
+        if self.framing.is_none() {
+            self.write_head(output, known);
+        }
     }
 
     #[inline(always)]
-    fn commit_inline(&mut self, output: &mut Vec<u8>, known: Option<u64>) {
-        if self.framing.is_some() {
-            return;
-        }
+    fn write_head(&mut self, output: &mut Vec<u8>, known: Option<u64>) {
         let Started { code, declared } = self.started;
         self.outcome.code = code;
         if let Some(body) = self.body {
@@ -337,22 +342,13 @@ impl<'c> Response<'c> {
     }
 
     /// Adds content to what goes out next; large blocks go at once.
-    #[inline(always)]
+    #[inline(never)]
     fn put(&mut self, output: &mut Vec<u8>, content: &[u8]) {
         if content.is_empty() || self.is_without_content() {
             return;
         }
         self.outcome.bytes += content.len() as u64;
         let chunked = self.framing == Some(Framing::Chunked);
-        if chunked || content.len() > COPIED {
-            self.put_unusual(output, content, chunked);
-        } else {
-            output.extend_from_slice(content);
-        }
-    }
-
-    #[inline(never)]
-    fn put_unusual(&mut self, output: &mut Vec<u8>, content: &[u8], chunked: bool) {
         if chunked {
             response::write_chunk_size(output, content.len());
         }

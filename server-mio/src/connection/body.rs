@@ -13,6 +13,7 @@ use crate::worker::Worker;
 
 impl Connection {
     /// Collects the body of the request, until it is whole or there is enough of it.
+    #[inline(never)]
     pub(super) fn collect(&mut self, worker: &mut Worker, framing: Framing, may_block: bool) -> Step {
         let Some(body) = self.body.clone() else { return Some(Next::Close) };
         loop {
@@ -108,6 +109,7 @@ impl Connection {
         !self.has_body || self.end_body(worker)
     }
 
+    #[inline(never)]
     fn end_body(&mut self, worker: &mut Worker) -> bool {
         (self.has_body, self.is_impatient) = (false, false);
         let Some(mut body) = self.body.take() else { return true };
@@ -133,6 +135,7 @@ impl Connection {
     }
 
     /// Reads past what the application has left of the body, within bounds (H1-CON-04).
+    #[inline(never)]
     pub(super) fn drain(&mut self, worker: &mut Worker, mut left: u64) -> Step {
         if let Some(next) = self.send(worker) {
             return Some(next);

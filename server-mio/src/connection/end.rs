@@ -21,6 +21,7 @@ impl Connection {
     }
 
     /// Refuses a request: an answer, and then nothing more is read but to be thrown away (H1-CON-10).
+    #[cold]
     pub(super) fn refuse(&mut self, worker: &mut Worker, reject: Reject) -> Step {
         if worker.shared.config.on_response.is_some() {
             self.record = Record::begin();
@@ -41,6 +42,7 @@ impl Connection {
 
     /// Sends what is left, closes the sending direction, and lets the client read it: what a client sends meanwhile, even
     /// if it has asked for the close, would make a plain close a reset, which takes the response with it (H1-CON-11).
+    #[inline(never)]
     pub(super) fn closing(&mut self, worker: &mut Worker) -> Step {
         if let Some(next) = self.send(worker) {
             return Some(next);
@@ -55,6 +57,7 @@ impl Connection {
         None
     }
 
+    #[inline(never)]
     pub(super) fn linger(&mut self, worker: &mut Worker, mut left: u64) -> Step {
         loop {
             if !self.readable {
@@ -84,6 +87,7 @@ impl Connection {
     }
 
     /// A deadline has passed: what that means now.
+    #[inline(never)]
     pub(super) fn expire(&mut self, worker: &mut Worker) -> Step {
         let now = self.socket.clock.now();
         let refusable = match &self.phase {

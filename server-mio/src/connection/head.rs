@@ -20,52 +20,58 @@ const FEW_FIELDS: usize = 4;
 const SMALL_HEAD: usize = 100;
 
 impl Connection {
+    /// Answers the requests that are here, and reads those that come.
     #[inline(always)]
     pub(super) fn head(&mut self, worker: &mut Worker, may_block: bool, turn: &mut u32) -> Step {
-        if self.out.is_full()
-            && let Some(next) = self.send(worker)
-        {
-            return Some(next);
-        }
-        if self.end > self.start {
-            match self.scan.skip_blank(&self.buffer[self.start..self.end]) {
-                Err(reject) => return self.refuse(worker, reject),
-                Ok((skipped, begins)) => {
-                    self.start += skipped;
-                    if begins {
-                        if *turn == 0 {
-                            return Some(self.send(worker).unwrap_or(Next::Again));
-                        }
-                        match self.try_head(worker, may_block, turn) {
-                            Tried::Partial => {}
-                            Tried::Step(step) => return step,
-                            Tried::Refused(reject) => return self.refuse(worker, reject),
-                            Tried::Done => {
-                                *turn -= 1;
-                                self.next_request(worker);
-                                return None;
-                            }
-                            Tried::Answered(response, progress) => {
-                                *turn -= 1;
-                                return self.proceed(worker, response, progress);
-                            }
+        loop {
+            while self.end > self.start {
+                if self.out.is_full()
+                    && let Some(next) = self.send(worker)
+                {
+                    return Some(next);
+                }
+                match self.scan.skip_blank(&self.buffer[self.start..self.end]) {
+                    Err(reject) => return self.refuse(worker, reject),
+                    Ok((skipped, begins)) => {
+                        self.start += skipped;
+                        if !begins {
+                            break;
                         }
                     }
                 }
+                if *turn == 0 {
+                    return Some(self.send(worker).unwrap_or(Next::Again));
+                }
+                match self.try_head(worker, may_block, turn) {
+                    Tried::Partial => break,
+                    Tried::Step(step) => return step,
+                    Tried::Refused(reject) => return self.refuse(worker, reject),
+                    Tried::Done => {
+                        *turn -= 1;
+                        self.next_request(worker);
+                        if !matches!(self.phase, Phase::Head) {
+                            return None;
+                        }
+                    }
+                    Tried::Answered(response, progress) => {
+                        *turn -= 1;
+                        return self.proceed(worker, response, progress);
+                    }
+                }
             }
-        }
-        // All requests that are here are answered: their answers go out in one write.
-        if let Some(next) = self.send_inline(worker) {
-            return Some(next);
-        }
-        if !self.readable {
-            return Some(self.wait_for_head(worker));
-        }
-        match self.receive_inline(worker) {
-            Received::Some => None,
-            Received::Nothing => Some(self.wait_for_head(worker)),
-            // Half a head and then the end: nobody waits for an answer to it (H1-INC-01).
-            Received::End => Some(Next::Close),
+            // All requests that are here are answered: their answers go out in one write.
+            if let Some(next) = self.send_inline(worker) {
+                return Some(next);
+            }
+            if !self.readable {
+                return Some(self.wait_for_head(worker));
+            }
+            match self.receive_inline(worker) {
+                Received::Some => {}
+                Received::Nothing => return Some(self.wait_for_head(worker)),
+                // Half a head and then the end: nobody waits for an answer to it (H1-INC-01).
+                Received::End => return Some(Next::Close),
+            }
         }
     }
 

@@ -125,6 +125,7 @@ impl Connection {
     }
 
     /// Goes on with a response that had to wait.
+    #[inline(never)]
     pub(super) fn respond(&mut self, worker: &mut Worker) -> Step {
         let Phase::Response(mut response) = std::mem::replace(&mut self.phase, Phase::Head) else { return None };
         let (exchange, content) = &mut *response;
@@ -140,6 +141,7 @@ impl Connection {
     }
 
     /// After the application has done what it could.
+    #[inline(never)]
     pub(super) fn proceed(
         &mut self,
         worker: &mut Worker,

@@ -25,6 +25,7 @@ const ACCEPTS: usize = 64;
 const TURNED_AWAY: usize = 64;
 
 impl Core {
+    #[inline(never)]
     pub(super) fn accept(&mut self, now: u64) {
         if !self.acceptable || self.accept_at > now {
             return;
@@ -117,6 +118,7 @@ impl Core {
     }
 
     /// Lets newcomers in while there are places.
+    #[inline(never)]
     pub(super) fn let_in(&mut self) {
         while !self.newcomers.is_empty() && self.shared.counts.open_one(self.shared.config.max_connections) {
             if let Some((stream, peer)) = self.next_newcomer() {
@@ -132,6 +134,7 @@ impl Core {
     }
 
     /// Closes the connection that has been idle for longest, if one is idle.
+    #[inline(never)]
     pub(super) fn shed(&mut self, now: u64) -> bool {
         self.shed_if(now, |_| true)
     }
