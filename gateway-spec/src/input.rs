@@ -6,8 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use crate::rare::Rare;
-
 /// How much [`BufRead`] reads ahead.
 const BUFFER: usize = 8 * 1024;
 
@@ -43,16 +41,10 @@ enum Kind {
 
 struct Stream {
     source: Arc<dyn Source>,
-    failed: Option<io::ErrorKind>,
-    /// Made when it is first used.
-    ahead: Rare<Ahead>,
-}
-
-/// For [`BufRead`]: what was read ahead, from `start` on.
-#[derive(Default)]
-struct Ahead {
+    /// For [`BufRead`]: what was read ahead, from `start` on. Allocated when first used.
     buffer: Vec<u8>,
     start: usize,
+    failed: Option<io::ErrorKind>,
 }
 
 /// Where the bytes of an [`Input`] come from: implemented by servers.
@@ -76,7 +68,7 @@ impl Input {
     /// A body that is read from a server's source.
     #[must_use]
     pub fn new(source: Arc<dyn Source>) -> Self {
-        Self(Kind::Stream(Stream { source, failed: None, ahead: Rare::NONE }))
+        Self(Kind::Stream(Stream { source, buffer: Vec::new(), start: 0, failed: None }))
     }
 
     /// A body that is read from any reader: for middleware that decodes or limits the input, and for tests.
@@ -102,7 +94,7 @@ impl Input {
 
 impl Stream {
     fn buffered(&self) -> &[u8] {
-        self.ahead.as_ref().map_or(&[], |ahead| &ahead.buffer[ahead.start..])
+        &self.buffer[self.start..]
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -111,7 +103,7 @@ impl Stream {
         }
         if !self.buffered().is_empty() {
             let n = self.buffered().read(buffer)?;
-            self.consume(n);
+            self.start += n;
             return Ok(n);
         }
         // Straight into the caller's buffer: no copy in between.
@@ -120,20 +112,13 @@ impl Stream {
 
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         if self.buffered().is_empty() {
-            let Ahead { buffer, start } = &mut **self.ahead.get_or_insert_default();
-            *start = 0;
-            buffer.resize(BUFFER, 0);
-            let result = Self::read_source(&*self.source, &mut self.failed, buffer);
-            buffer.truncate(*result.as_ref().unwrap_or(&0));
+            self.start = 0;
+            self.buffer.resize(BUFFER, 0);
+            let result = Self::read_source(&*self.source, &mut self.failed, &mut self.buffer);
+            self.buffer.truncate(*result.as_ref().unwrap_or(&0));
             result?;
         }
         Ok(self.buffered())
-    }
-
-    fn consume(&mut self, amount: usize) {
-        if let Some(ahead) = &mut *self.ahead {
-            ahead.start = (ahead.start + amount).min(ahead.buffer.len());
-        }
     }
 
     fn read_source(source: &dyn Source, failed: &mut Option<io::ErrorKind>, buffer: &mut [u8]) -> io::Result<usize> {
@@ -182,7 +167,7 @@ impl BufRead for Input {
         match &mut self.0 {
             Kind::Empty => {}
             Kind::Block(block) => bytes::Buf::advance(block, amount.min(block.len())),
-            Kind::Stream(stream) => stream.consume(amount),
+            Kind::Stream(stream) => stream.start = stream.start.saturating_add(amount).min(stream.buffer.len()),
         }
     }
 }
@@ -205,6 +190,16 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(input.read(&mut [0; 8]).unwrap(), 0);
             assert!(input.fill_buf().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn more_than_there_is_can_be_consumed() {
+        for mut input in [Input::from(Bytes::from_static(b"abc")), Input::from_reader(io::Cursor::new("abc"))] {
+            assert_eq!(input.fill_buf().unwrap(), b"abc");
+            input.consume(1);
+            input.consume(usize::MAX);
+            assert_eq!(input.read(&mut [0; 8]).unwrap(), 0);
         }
     }
 

@@ -289,7 +289,7 @@ impl Connection {
     /// Sends what waits: `None` if all of it is sent.
     #[inline]
     fn send(&mut self, worker: &mut Worker) -> Step {
-        if self.out.is_empty() { None } else { self.send_out(worker) }
+        if self.out.is_empty() && !self.batching { None } else { self.send_out(worker) }
     }
 
     fn send_out(&mut self, worker: &mut Worker) -> Step {
@@ -305,7 +305,7 @@ impl Connection {
     /// As [`send`](Self::send) where it is not the last that is sent: for the one place where most answers are.
     #[inline(always)]
     fn send_inline(&mut self, worker: &mut Worker) -> Step {
-        if self.out.is_empty() {
+        if self.out.is_empty() && !self.batching {
             return None;
         }
         if std::mem::take(&mut self.batching) {

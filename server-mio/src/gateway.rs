@@ -106,9 +106,12 @@ impl Exchange {
     /// Drops it. The usual one owns nothing, which is seen here at once, instead of in a function that could drop all of it.
     #[inline(always)]
     pub(crate) fn discard(self) {
+        // All fields, so that a new one is thought of here.
+        let Self { calls, head, error, input, .. } = &self;
+        let Self { facts: _, delimiter: _, keep_alive: _, finished: _, aborted: _, content: _, .. } = &self;
+        let Self { has_paused: _, pauses: _, written: _, .. } = &self;
         // Whoever has started, and was not refused, has no misuse to keep.
-        let owns_nothing = self.calls.has_started() && self.head.owns_nothing() && self.error.is_none();
-        if owns_nothing && self.input.is_none() {
+        if calls.has_started() && head.owns_nothing() && error.is_none() && input.is_none() {
             mem::forget(self);
         }
     }
@@ -253,7 +256,6 @@ impl Responder<'_> {
         if !is_whole {
             self.put(block, true);
         }
-        self.exchange.finished = true;
     }
 
     fn iterate(&mut self, body: &mut Body) -> Progress {

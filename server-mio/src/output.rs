@@ -26,7 +26,8 @@ pub(crate) struct Output {
     back: &'static [u8],
     /// How many bytes were sent ever.
     pub(crate) total: u64,
-    /// Whole responses of a pipelined batch, where others can send them while the application works on the next.
+    /// Whole responses of a pipelined batch, where others can send them while the application works on the next; and the
+    /// head of one whose large block waits behind them.
     stash: Option<Arc<Stash>>,
     /// How much was put there.
     stashed: usize,

@@ -311,6 +311,9 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
             let same = || lanes.iter().zip(&seen).all(|(lane, seen)| lane.handoff.look() == *seen);
             shared.doze.sleep(|| !same() || lanes.iter().any(|lane| lane.handoff.has_ended()));
             quiet = 0;
+            // The first request after a while. That there were few says nothing about how long they take.
+            lanes.iter().zip(&mut seen).for_each(|(lane, seen)| *seen = lane.handoff.look());
+            thread::park_timeout(if calm < CALM_TICKS { TICK } else { CALM_TICK });
         } else if fast > 0 && lanes.iter().any(|lane| lane.handoff.is_crowded()) {
             fast -= 1;
             // A tick costs as much as some requests. If nobody is in the application, none blocks for long yet.

@@ -227,6 +227,38 @@ fn a_batch_does_not_wait_for_who_blocks() {
     }
 }
 
+/// As above, for requests that have the same head: by count the third blocks. Their answers are put behind each other at
+/// once, also behind one with a block that is sent from its own memory.
+#[test]
+fn a_batch_of_one_head_does_not_wait_for_who_blocks() {
+    for large in [None, Some(3), Some(4)] {
+        let (door, calls) = (Arc::new(Door::new()), AtomicUsize::new(0));
+        let (entrance, sizes) = (door.clone(), move |call| if large == Some(call) { 20_000 } else { 10 + call });
+        let site =
+            Site::new(move |_: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+                let call = calls.fetch_add(1, Ordering::SeqCst) + 1;
+                if call % 5 == 3 {
+                    entrance.pass();
+                }
+                ok(start_response)?;
+                Ok(call.to_string().repeat(sizes(call)).into())
+            });
+        let mut client = site.connect();
+        client.send(&"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(5));
+        let is_of = |call: usize, response: &str| {
+            response.ends_with(&format!("\r\n\r\n{}", call.to_string().repeat(sizes(call))))
+        };
+        for call in 1..=2 {
+            assert!(is_of(call, &client.response()), "{call}");
+        }
+        door.until(1);
+        door.open();
+        for call in 3..=5 {
+            assert!(is_of(call, &client.response()), "{call}, {large:?}");
+        }
+    }
+}
+
 #[test]
 fn the_last_thread_leads_and_requests_wait() {
     let door = Arc::new(Door::new());

@@ -58,6 +58,31 @@ fn silence_ends_each_phase() {
     site.until("closed", |stats| stats.open == 0);
 }
 
+/// Also after a batch whose last answer sent what waited before it, so that nothing did at its end.
+#[test]
+fn an_idle_connection_ends_after_a_batch_too() {
+    let writes = |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        if environ.raw_path() != "/write" {
+            return hello(environ, start_response).map(Body::from);
+        }
+        start_response.start(Status::OK, &[("Content-Length", "5")])?.write_all(b"hello")?;
+        Ok(Body::empty())
+    };
+    let site = Site::with(
+        |config| {
+            short(config);
+            config.threads = 1;
+        },
+        writes,
+    );
+    let mut client = site.connect();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /write HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..2 {
+        assert!(client.response().ends_with("hello"));
+    }
+    assert_eq!(client.rest(), "", "closed without a word");
+}
+
 /// A byte now and then is no progress.
 /// Who has come and says nothing makes room after a while, as who idles between requests does at once.
 #[test]

@@ -19,8 +19,10 @@ use crate::summary;
 
 /// Before each round: connections are made, and the program and its caches warm up.
 const WARM_UP: Duration = Duration::from_millis(150);
-/// How long the load stays with a server: many times what it takes to fill the processor's caches.
+/// How long the load stays with a server at least: many times what it takes to fill the processor's caches.
 const SLICE: Duration = Duration::from_millis(50);
+/// And how many times as long as its answers take: at the beginning and at the end of a slice not all connections are busy.
+const LATENCIES: u32 = 20;
 /// What starting and ending a server takes, for the estimate.
 const STARTING: Duration = Duration::from_millis(50);
 /// A server that answers nothing for so long has failed.
@@ -72,7 +74,7 @@ fn outcome(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
                 let first = number % rows.len().max(1);
                 let (later, earlier) = rows.split_at_mut(first);
                 let mut order: Vec<&mut Row> = earlier.iter_mut().chain(later).collect();
-                // Requests that take as long as a slice are measured in one piece.
+                // What some of a mix's requests take is as long as a slice, and some servers close connections that idle.
                 let at_once = if scenario.shape == Shape::Mix { 1 } else { order.len().max(1) };
                 order.chunks_mut(at_once).for_each(|rows| round(plan, &scenario, rows));
             }
@@ -88,13 +90,14 @@ fn round(plan: &Plan, scenario: &Scenario, rows: &mut [&mut Row]) {
     let takes_part = |row: &Row| row.failures.len() < ENOUGH;
     let start = |row: &&mut Row| takes_part(row).then(|| Contestant::start(plan, row.server, scenario));
     let mut contestants: Vec<Option<io::Result<Contestant>>> = rows.iter().map(start).collect();
-    let mut left = plan.time;
-    while !left.is_zero() {
-        let slice = if rows.len() > 1 { left.min(SLICE) } else { left };
-        left -= slice;
+    let steps = plan.time.div_duration_f64(SLICE).ceil().max(1.0) as u32;
+    for step in 0..steps {
+        // Who has longer slices has run ahead, and waits.
+        let done = plan.time * step / steps;
         for contestant in contestants.iter_mut().flatten() {
             if let Ok(running) = contestant
-                && let Err(error) = running.run(slice)
+                && running.time <= done
+                && let Err(error) = running.run(running.slice.max(plan.time / steps).min(plan.time - running.time))
             {
                 *contestant = Err(error);
             }
@@ -114,6 +117,7 @@ fn round(plan: &Plan, scenario: &Scenario, rows: &mut [&mut Row]) {
 struct Contestant {
     process: ServerProcess,
     load: Load,
+    slice: Duration,
     time: Duration,
     cpu: Duration,
     responses: u64,
@@ -130,10 +134,12 @@ impl Contestant {
         workload.patience = PATIENCE;
         let mut load = Load::new(process.address(), workload)?;
         load.greet()?;
-        load.run(Until::Elapsed(WARM_UP))?;
+        let warm = load.run(Until::Elapsed(WARM_UP))?;
+        let latency = warm.fast.percentile(99.0).max(warm.slow.percentile(99.0));
         Ok(Self {
             process,
             load,
+            slice: latency * LATENCIES,
             time: Duration::ZERO,
             cpu: Duration::ZERO,
             responses: 0,

@@ -15,6 +15,7 @@ mod site;
 use std::io::{self, BufRead, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::thread;
+use std::time::Duration;
 
 use conformance::load::{Scenario, Shape, pin};
 use rustix::time::{ClockId, clock_gettime};
@@ -81,6 +82,8 @@ const SERVERS: &[Server] = &[
     framework("framework-threaded", "framework-mini on server-threaded", ours::framework_threaded),
 ];
 
+/// For how long a connection may idle, where a server asks: longer than it takes to open many, or than others are measured.
+const IDLE: Duration = Duration::from_secs(600);
 /// Why most servers take no part in `book`.
 const NO_BOOK: &str = "compared between frameworks only";
 

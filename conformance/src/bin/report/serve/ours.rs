@@ -1,16 +1,13 @@
 //! The Gateway servers, with the bench application written on the contract alone, and with framework-mini's.
 
 use std::io;
-use std::time::Duration;
 
 use gateway_spec::Application;
 
-use super::{Settings, announce, framework, gateway, site};
+use super::{IDLE, Settings, announce, framework, gateway, site};
 
 /// As many connections as the memory measurement may ask for.
 const MAX_CONNECTIONS: usize = 20_000;
-/// Longer than it takes to open as many on a busy machine.
-const IDLE: Duration = Duration::from_secs(600);
 
 macro_rules! serve {
     ($server:ident, $settings:expr, $app:expr, $($setting:ident = $value:expr),*) => {{

@@ -33,6 +33,8 @@ pub(super) fn serve(settings: &Settings) -> io::Result<()> {
             })
         })
         .workers(threads)
+        // As all others: a connection may wait for its turn.
+        .keep_alive(super::super::IDLE)
         .disable_signals()
         .listen(listener)?
         .run()
