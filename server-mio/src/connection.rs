@@ -426,7 +426,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let own = 2 + usize::from(self.body.is_some()) + usize::from(self.out.has_stash());
         if Arc::strong_count(&self.socket) > own {
-            self.socket.stream.cut();
+            self.socket.end();
         }
     }
 }

@@ -313,4 +313,85 @@ mod tests {
             prop_assert_eq!(taken, expected);
         }
     }
+
+    /// What happens to an output, in any order.
+    #[derive(Clone, Debug)]
+    enum Event {
+        /// A whole answer, straight behind those that others can send.
+        Open(usize),
+        /// Anything else.
+        Front(usize),
+        /// A large block.
+        Block(usize),
+        /// Before the next call of a batch.
+        Stash,
+        /// Another thread sends what was stashed.
+        Other,
+        Flush,
+        /// The client reads some.
+        Read(usize),
+    }
+
+    proptest! {
+        /// Whoever sends what, and however little the client takes at a time, it gets every byte once and in order.
+        #[test]
+        fn whoever_sends_them(events in proptest::collection::vec(prop_oneof![
+            4 => (1usize..400).prop_map(Event::Open), 2 => (1usize..9000).prop_map(Event::Front),
+            1 => (COPY + 1..400_000).prop_map(Event::Block), 4 => Just(Event::Stash), 2 => Just(Event::Other),
+            2 => Just(Event::Flush), 2 => (1usize..300_000).prop_map(Event::Read),
+        ], 0..60)) {
+            let (ours, mut client) = std::os::unix::net::UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            client.set_nonblocking(true).unwrap();
+            let stream = Stream::Unix(mio::net::UnixStream::from_std(ours));
+            let socket = Arc::new(Socket::new(stream, Arc::new(crate::clock::Clock::new())));
+            let (mut output, mut written, mut read) = (Output::default(), Vec::new(), Vec::new());
+            let mut take = |most: usize| {
+                let before = read.len();
+                let _ = std::io::Read::read_to_end(&mut std::io::Read::take(&mut client, most as u64), &mut read);
+                read.len() > before
+            };
+            for event in events {
+                let bytes = |size: usize| -> Vec<u8> { (written.len()..written.len() + size).map(|i| i as u8).collect() };
+                match event {
+                    Event::Open(size) if !output.is_full() => {
+                        let (mut stash, front, stashed) = output.open();
+                        let is_stashed = stash.is_some();
+                        let place = stash.as_deref_mut().unwrap_or(front);
+                        let (before, bytes) = (place.len(), bytes(size));
+                        place.extend_from_slice(&bytes);
+                        if is_stashed {
+                            *stashed += place.len() - before;
+                        }
+                        written.extend_from_slice(&bytes);
+                    }
+                    Event::Front(size) if !output.is_full() => {
+                        let bytes = bytes(size);
+                        output.front.extend_from_slice(&bytes);
+                        written.extend_from_slice(&bytes);
+                    }
+                    Event::Block(size) if !output.is_full() => {
+                        let bytes = bytes(size);
+                        written.extend_from_slice(&bytes);
+                        output.block(bytes.into(), false, true);
+                    }
+                    Event::Stash if !output.is_empty() && !output.has_large() => drop(output.stash(&socket)),
+                    Event::Other => {
+                        if let Some(stash) = &output.stash {
+                            stash.send();
+                        }
+                    }
+                    Event::Flush => drop(output.flush(&socket.stream).unwrap()),
+                    Event::Read(most) => drop(take(most)),
+                    _ => {}
+                }
+            }
+            while !output.flush(&socket.stream).unwrap().1 {
+                prop_assert!(take(usize::MAX), "it can be sent");
+            }
+            while take(usize::MAX) {}
+            prop_assert!(output.is_empty());
+            prop_assert!(read == written, "{} of {}", read.len(), written.len());
+        }
+    }
 }

@@ -19,12 +19,14 @@ pub(crate) struct Socket {
     tells_end: AtomicBool,
     /// Whether it was cut.
     stopped: AtomicBool,
+    /// Whether it ends in a reset.
+    resets: AtomicBool,
 }
 
 impl Socket {
     pub(crate) const fn new(stream: Stream, clock: Arc<Clock>) -> Self {
-        let (tells_end, stopped) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { stream, clock, deadline: AtomicU64::new(0), tells_end, stopped }
+        let [tells_end, stopped, resets] = [const { AtomicBool::new(false) }; 3];
+        Self { stream, clock, deadline: AtomicU64::new(0), tells_end, stopped, resets }
     }
 
     /// Notes that the end of the connection will be the end of the response in hand.
@@ -37,9 +39,22 @@ impl Socket {
         self.stopped.store(true, Ordering::SeqCst);
         if self.tells_end.load(Ordering::SeqCst) {
             // A proper end would make the response look whole: its thread finds that it was stopped, and resets.
-            self.stream.reset_on_close();
+            self.reset_on_close();
             self.stream.shutdown_read();
         } else {
+            self.stream.cut();
+        }
+    }
+
+    /// Makes it end in a reset, once nobody has it any more.
+    pub(crate) fn reset_on_close(&self) {
+        self.resets.store(true, Ordering::SeqCst);
+        self.stream.reset_on_close();
+    }
+
+    /// Ends it, although others still have it; but for one that is to end in a reset, as that comes when it is closed.
+    pub(crate) fn end(&self) {
+        if !self.resets.load(Ordering::SeqCst) {
             self.stream.cut();
         }
     }
@@ -79,6 +94,38 @@ impl gateway_spec::Connection for Socket {
             0 => None,
             // The clock is a millisecond ahead, so that it is never zero.
             deadline => Some(self.clock.instant(deadline - 1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A reset is not spoilt by whoever else has the socket at that moment: an end before it would look like a proper one.
+    #[test]
+    fn who_else_has_it_does_not_make_a_reset_an_end() {
+        for resets in [true, false] {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            let stream = Stream::Tcp(mio::net::TcpStream::from_std(listener.accept().unwrap().0));
+            let socket = Arc::new(Socket::new(stream, Arc::new(Clock::new())));
+            let other = Arc::clone(&socket);
+            if resets {
+                socket.reset_on_close();
+            }
+            socket.end();
+            drop(socket);
+            if !resets {
+                assert_eq!(client.read(&mut [0]).unwrap(), 0, "it ends although others have it");
+            }
+            drop(other);
+            if resets {
+                assert_eq!(client.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            }
         }
     }
 }

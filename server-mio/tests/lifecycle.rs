@@ -83,6 +83,27 @@ fn an_idle_connection_ends_after_a_batch_too() {
     assert_eq!(client.rest(), "", "closed without a word");
 }
 
+/// Requests with the same head, of which many are answered in a row: each has its own answer, and what bounds a connection
+/// bounds them too.
+#[test]
+fn a_batch_of_one_head_is_many_requests() {
+    let calls = AtomicUsize::new(0);
+    let numbered = move |_: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        ok(start_response)?;
+        Ok(format!("{:1024}", calls.fetch_add(1, Ordering::SeqCst)).into())
+    };
+    let site = Site::with(|config| config.max_requests_per_connection = Some(100), numbered);
+    let mut client = site.connect();
+    // More than fit into the output, than have their turn at once, and than the connection may have.
+    client.send(&"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(103));
+    for call in 0..100 {
+        let response = client.response();
+        assert!(response.ends_with(&format!("\r\n\r\n{call:1024}")), "{call}");
+        assert_eq!(response.contains("Connection: close\r\n"), call == 99, "{call}");
+    }
+    assert_eq!(client.rest(), "");
+}
+
 /// A byte now and then is no progress.
 /// Who has come and says nothing makes room after a while, as who idles between requests does at once.
 #[test]

@@ -136,7 +136,7 @@ impl Connection {
             let reset = responder.looks_complete();
             self.log(worker, exchange.code(), exchange.content, true);
             if reset {
-                self.socket.stream.reset_on_close();
+                self.socket.reset_on_close();
             }
         }
         self.leave_body(worker);

@@ -220,7 +220,7 @@ impl Connection {
             // failure may still go out; if it cannot, the client sees the same.
             let _ = self.out.flush(&self.socket.stream);
             self.leave_body(worker);
-            self.socket.stream.reset_on_close();
+            self.socket.reset_on_close();
             return Some(Next::Close);
         }
         let rest = self.rest_of_body();
