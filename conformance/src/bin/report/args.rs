@@ -30,7 +30,7 @@ Options:
   --servers A,B,…      which servers (default: all)
   --scenarios A,B,…    which scenarios of load (default: all)
   --rounds N           interleaved rounds (default 5)
-  --seconds S          measured time of each run (default 0.6)
+  --seconds S          measured time of each server in a round (default 0.6)
   --threads N          serving threads of each server (default 1)
   --no-pin             leave the placement on processors to the kernel
   --out FILE.md        write the report there too, its picture beside it
