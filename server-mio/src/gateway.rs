@@ -107,9 +107,21 @@ impl Exchange {
     #[inline(always)]
     pub(crate) fn discard(self) {
         // All fields, so that a new one is thought of here.
-        let Self { calls, head, error, input, .. } = &self;
-        let Self { facts: _, delimiter: _, keep_alive: _, finished: _, aborted: _, content: _, .. } = &self;
-        let Self { has_paused: _, pauses: _, written: _, .. } = &self;
+        let Self {
+            calls,
+            head,
+            error,
+            input,
+            facts: _,
+            delimiter: _,
+            keep_alive: _,
+            finished: _,
+            aborted: _,
+            has_paused: _,
+            pauses: _,
+            content: _,
+            written: _,
+        } = &self;
         // Whoever has started, and was not refused, has no misuse to keep.
         if calls.has_started() && head.owns_nothing() && error.is_none() && input.is_none() {
             mem::forget(self);
@@ -154,20 +166,24 @@ impl Exchange {
 }
 
 impl Responder<'_> {
-    /// What the application returned becomes the content, and as much as possible of it is sent. A content that is not sent
-    /// at once is put into `rest`.
+    /// What the application returned, its only block or a body, becomes the content, and as much as possible of it is sent.
+    /// A content that is not sent at once is put into `rest`.
     #[inline(never)]
-    pub(crate) fn begin(&mut self, returned: Result<Body, Error>, rest: &mut Option<Content>) -> Progress {
+    pub(crate) fn begin(
+        &mut self,
+        returned: Result<Result<Bytes, Body>, Error>,
+        rest: &mut Option<Content>,
+    ) -> Progress {
         let body = match returned {
             Ok(body) => body,
             Err(error) => return self.fail(&error),
         };
         if self.exchange.aborted {
             // A write has failed, whatever the application made of that: nothing can follow it.
-            self.close(&mut Content::Body(body));
+            self.close(&mut Content::Body(body.map_or_else(|body| body, Body::from)));
             return Progress::Over;
         }
-        match body.into_block() {
+        match body {
             Ok(block) => self.only_block(block),
             Err(body) => self.begin_stream(body, rest),
         }

@@ -313,8 +313,8 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
             quiet = 0;
             // The first request after a while. That there were few says nothing about how long they take.
             lanes.iter().zip(&mut seen).for_each(|(lane, seen)| *seen = lane.handoff.look());
-            thread::park_timeout(if calm < CALM_TICKS { TICK } else { CALM_TICK });
-        } else if fast > 0 && lanes.iter().any(|lane| lane.handoff.is_crowded()) {
+        }
+        if fast > 0 && lanes.iter().any(|lane| lane.handoff.is_crowded()) {
             fast -= 1;
             // A tick costs as much as some requests. If nobody is in the application, none blocks for long yet.
             thread::park_timeout(if drives { FAST_TICK } else { 2 * FAST_TICK });

@@ -104,7 +104,6 @@ fn a_batch_of_one_head_is_many_requests() {
     assert_eq!(client.rest(), "");
 }
 
-/// A byte now and then is no progress.
 /// Who has come and says nothing makes room after a while, as who idles between requests does at once.
 #[test]
 fn who_says_nothing_keeps_nobody_out() {
@@ -119,6 +118,7 @@ fn who_says_nothing_keeps_nobody_out() {
     assert!(site.get("/").ends_with("hello"));
 }
 
+/// A byte now and then is no progress.
 #[test]
 fn drips_are_not_borne() {
     let site = Site::with(

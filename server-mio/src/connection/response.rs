@@ -77,7 +77,6 @@ impl Connection {
                 (Progress::Over, None)
             }
             returned => {
-                let returned = returned.map(|body| body.map_or_else(|body| body, Body::from));
                 let mut content = None;
                 (self.responder(worker, &mut exchange).begin(returned, &mut content), content)
             }

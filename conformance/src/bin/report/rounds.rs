@@ -72,8 +72,8 @@ fn outcome(plan: &Plan, scenario: Scenario) -> io::Result<Outcome> {
             for number in 0..plan.rounds {
                 // A different server goes first each time.
                 let first = number % rows.len().max(1);
-                let (later, earlier) = rows.split_at_mut(first);
-                let mut order: Vec<&mut Row> = earlier.iter_mut().chain(later).collect();
+                let mut order: Vec<&mut Row> = rows.iter_mut().collect();
+                order.rotate_left(first);
                 // What some of a mix's requests take is as long as a slice, and some servers close connections that idle.
                 let at_once = if scenario.shape == Shape::Mix { 1 } else { order.len().max(1) };
                 order.chunks_mut(at_once).for_each(|rows| round(plan, &scenario, rows));
