@@ -415,7 +415,7 @@ impl Connection {
             let head = &self.buffer[self.start.min(self.buffer.len())..self.end.min(self.buffer.len())];
             let told = || self.record.write(&**on_response, &self.peer, head, worker.limits, status, content, aborted);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(told)) {
-                worker.complain(&*panic);
+                worker.complain(panic);
             }
         }
     }

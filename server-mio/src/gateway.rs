@@ -234,7 +234,7 @@ impl Responder<'_> {
     pub(crate) fn close(&self, content: &mut Content) {
         let content = std::mem::replace(content, Content::Nothing);
         if let Err(panic) = catch_unwind(AssertUnwindSafe(move || drop(content))) {
-            self.report(&panicked(&*panic));
+            self.report(&panicked(panic));
         }
     }
 
@@ -297,7 +297,7 @@ impl Responder<'_> {
             if self.exchange.aborted {
                 return Progress::Over; // a write has failed in it, as in `begin`
             }
-            let (next, left) = next.unwrap_or_else(|panic| (Some(Err(panicked(&*panic).into())), None));
+            let (next, left) = next.unwrap_or_else(|panic| (Some(Err(panicked(panic).into())), None));
             let block = match next {
                 None => return self.finish(),
                 Some(Err(error)) => return self.fail(&error),
@@ -456,7 +456,13 @@ fn leaves_connection_usable(input: &RequestBody, complete: bool, max_drain: u64)
 }
 
 /// What a panic said.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> String {
+#[cold]
+pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the application panicked: {}", text.unwrap_or("(no message)"))
+    let said = format!("the application panicked: {}", text.unwrap_or("(no message)"));
+    // What a program panics with may panic when it is dropped. Then what that panics with is not dropped at all.
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        mem::forget(another);
+    }
+    said
 }

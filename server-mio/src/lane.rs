@@ -185,12 +185,14 @@ fn drive(worker: &mut Worker, job: Job, may_block: bool) -> (usize, Option<Box<C
     }));
     let next = next.unwrap_or_else(|panic| {
         // What the application does is caught where it is called; this is a hook's panic, or a fault here.
-        worker.shared.config.errors.write(&format!("server-mio: {}\n", panicked(&*panic)));
+        worker.shared.config.errors.write(&format!("server-mio: {}\n", panicked(panic)));
         Next::Close
     });
     if next == Next::Close {
         // Closed here, without the lock.
-        let _ = catch_unwind(AssertUnwindSafe(|| drop(connection)));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(connection))) {
+            worker.shared.config.errors.write(&format!("server-mio: {}\n", panicked(panic)));
+        }
         return (token, None, next);
     }
     (token, Some(connection), next)

@@ -199,12 +199,12 @@ impl Worker {
         if let Some(on_error) = &self.shared.config.on_error
             && let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(peer, error)))
         {
-            self.complain(&*panic);
+            self.complain(panic);
         }
     }
 
     /// A hook has panicked: that is its own affair, and said.
-    pub(crate) fn complain(&self, panic: &(dyn Any + Send)) {
+    pub(crate) fn complain(&self, panic: Box<dyn Any + Send>) {
         self.shared.config.errors.write(&format!("server-mio: in a hook: {}\n", panicked(panic)));
     }
 }

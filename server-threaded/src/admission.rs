@@ -4,25 +4,23 @@
 //! idles, a newcomer waits in a bounded queue, and gets 503 when that is full or the wait too long.
 
 use std::collections::VecDeque;
-use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::mem;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use gateway_spec::Peer;
 
 use crate::Config;
 use crate::clock::{Clock, after, milliseconds};
+use crate::guard::guarded;
 use crate::hooks::{Exchange, Stats};
 use crate::parting::{Parting, Partings};
 use crate::transport::Stream;
 use crate::watch::Wait;
 use crate::watchdog::Refused;
 use crate::wire::{LINGER_PAUSE, Wire};
-
-/// How long a thread without a connection waits for one before it ends.
-const THREAD_IDLE: Duration = Duration::from_secs(10);
 
 /// How many connections that are answered wait without a thread for their clients to close them.
 const PARTINGS: usize = 64;
@@ -32,7 +30,7 @@ pub(crate) struct Admission {
     config: Arc<Config>,
     clock: Arc<Clock>,
     pool: Mutex<Pool>,
-    /// Signalled when a thread has something to take, or something has ended.
+    /// Signalled when something has ended while the server stops.
     changed: Condvar,
     /// How many connections wait for a place; read without the lock by those that have one.
     pending: AtomicUsize,
@@ -40,21 +38,22 @@ pub(crate) struct Admission {
     refused: Refused,
     /// Connections that were answered for the last time, and have no place any more.
     partings: Partings,
+    watchdog: OnceLock<Thread>,
 }
 
 #[derive(Default)]
 struct Pool {
     wires: Vec<Arc<Wire>>,
-    /// Handed to a thread that has not come for it yet.
-    ready: VecDeque<(Stream, Peer)>,
     /// Waiting for a place, since when.
     pending: VecDeque<(Stream, Peer, u64)>,
     /// Connections that have a place.
     open: usize,
-    threads: usize,
-    idle_threads: usize,
+    /// Threads at the door: they wait there, or are on their way, or have to do with somebody who gets no place.
+    at_door: usize,
     /// Requests of connections that have ended.
     requests: u64,
+    /// Whether the watchdog sleeps until it is woken.
+    unwatched: bool,
 }
 
 impl Admission {
@@ -68,6 +67,7 @@ impl Admission {
             turned_away: AtomicU64::new(0),
             refused: Refused::default(),
             partings: Partings::default(),
+            watchdog: OnceLock::new(),
         }
     }
 
@@ -75,64 +75,40 @@ impl Admission {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a new connection a place, or a place in the queue, or a no. `spawn` makes a thread that takes connections
-    /// with [`next`](Self::next). Returns whether there is something for a watchdog that sleeps.
-    pub(crate) fn enter(&self, stream: Stream, peer: Peer, spawn: impl FnOnce() -> io::Result<()>) -> bool {
+    /// Gives a new connection a place, or a place in the queue, or a no. Who got a place is to be served at once, by the
+    /// thread that was at the door for it.
+    pub(crate) fn enter(&self, stream: Stream, peer: Peer) -> Option<Entered> {
         let mut pool = self.pool();
-        let was_quiet = pool.open == 0;
+        let mut unwatched = mem::take(&mut pool.unwatched);
         // Who is shed ends in a moment; until then there is one more than allowed.
-        if pool.open < self.config.max_connections || self.shed(&pool) {
+        let entered = if pool.open < self.config.max_connections || self.shed(&pool) {
             pool.open += 1;
-            pool.ready.push_back((stream, peer));
-            if pool.idle_threads >= pool.ready.len() {
-                // Whoever wakes up wants the lock.
-                drop(pool);
-                self.changed.notify_one();
-            } else if spawn().is_ok() {
-                pool.threads += 1;
-            } else if pool.threads == 0
-                // No thread to be had. One that is there may come for it later; if there is none, say no.
-                && let Some((stream, peer)) = pool.ready.pop_back()
-            {
-                pool.open -= 1;
-                drop(pool);
-                self.refuse(stream, &peer);
-                return true;
+            // The last one stays in the count, for who is to come.
+            let is_last = pool.at_door == 1;
+            if !is_last {
+                pool.at_door -= 1;
             }
-            was_quiet
+            drop(pool);
+            Some(Entered { stream, peer, is_last })
         } else if pool.pending.len() < self.config.max_pending {
             pool.pending.push_back((stream, peer, self.clock.now()));
             self.note_pending(&pool);
-            false
+            None
         } else {
             drop(pool);
             self.refuse(stream, &peer);
-            true
+            unwatched = true;
+            None
+        };
+        if unwatched {
+            self.wake_watchdog();
         }
+        entered
     }
 
-    /// A connection for a thread that has none. `None` if none comes for a while, or `has_ended` says so: then the thread
-    /// ends.
-    pub(crate) fn next(&self, has_ended: impl Fn() -> bool) -> Option<(Stream, Peer)> {
-        let mut pool = self.pool();
-        let deadline = Instant::now() + THREAD_IDLE;
-        loop {
-            if let Some(next) = pool.ready.pop_front() {
-                return Some(next);
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || has_ended() {
-                pool.threads -= 1;
-                return None;
-            }
-            pool.idle_threads += 1;
-            pool = self.changed.wait_timeout(pool, left).unwrap_or_else(PoisonError::into_inner).0;
-            pool.idle_threads -= 1;
-        }
-    }
-
-    /// A connection has ended: its place becomes free, or that of who waits for one.
-    pub(crate) fn leave(&self) {
+    /// A connection has ended: its place becomes free, or that of who waits for one, and is served by its thread. If nobody
+    /// does, the thread goes to the door.
+    pub(crate) fn leave(&self) -> Option<(Stream, Peer)> {
         let mut pool = self.pool();
         pool.open -= 1;
         if pool.open < self.config.max_connections
@@ -140,13 +116,54 @@ impl Admission {
         {
             self.note_pending(&pool);
             pool.open += 1;
-            pool.ready.push_back((stream, peer));
+            return Some((stream, peer));
+        }
+        pool.at_door += 1;
+        None
+    }
+
+    /// A thread goes from the door, or could not be made; `false` if it has to stay because it is the last.
+    pub(crate) fn go(&self, even_the_last: bool) -> bool {
+        let mut pool = self.pool();
+        if pool.at_door == 1 && !even_the_last {
+            return false;
+        }
+        pool.at_door -= 1;
+        true
+    }
+
+    /// Counts a thread that is to come to the door, if nobody is there.
+    pub(crate) fn is_unattended(&self) -> bool {
+        let mut pool = self.pool();
+        let unattended = pool.at_door == 0;
+        if unattended {
+            pool.at_door = 1;
+        }
+        unattended
+    }
+
+    /// Waits until all threads have gone from the door, because the server stops.
+    pub(crate) fn wait_until_unattended(&self) {
+        let mut pool = self.pool();
+        while pool.at_door > 0 {
+            pool = self.changed.wait(pool).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Tells all that wait here to look again.
+    /// Tells who waits for the end of connections, or of those at the door, to look again.
     pub(crate) fn wake_all(&self) {
         self.changed.notify_all();
+    }
+
+    /// Names the thread that watches; once.
+    pub(crate) fn set_watchdog(&self, watchdog: &Thread) {
+        let _ = self.watchdog.set(watchdog.clone());
+    }
+
+    pub(crate) fn wake_watchdog(&self) {
+        if let Some(thread) = self.watchdog.get() {
+            thread.unpark();
+        }
     }
 
     /// Puts a connection into the list of those that are being served, while what is returned lives.
@@ -195,10 +212,12 @@ impl Admission {
         self.pending.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether there is nothing for the watchdog to watch.
-    pub(crate) fn is_quiet(&self) -> bool {
-        let pool = self.pool();
-        pool.open == 0 && pool.pending.is_empty() && self.refused.is_empty() && self.partings.is_empty()
+    /// Whether there is nothing for the watchdog to watch. Then it has to be woken for the next connection.
+    pub(crate) fn may_sleep(&self) -> bool {
+        let mut pool = self.pool();
+        pool.unwatched =
+            pool.open == 0 && pool.pending.is_empty() && self.refused.is_empty() && self.partings.is_empty();
+        pool.unwatched
     }
 
     /// Waits until no connection is left and none waits, or for `limit`, or until `is_enough`. True if none is left.
@@ -227,7 +246,7 @@ impl Admission {
         self.note_pending(&pool);
     }
 
-    /// The counts of connections, requests and threads.
+    /// The counts of connections and requests.
     pub(crate) fn stats(&self) -> Stats {
         let pool = self.pool();
         let running: u64 = pool.wires.iter().map(|wire| wire.requests.load(Ordering::Relaxed)).sum();
@@ -236,7 +255,7 @@ impl Admission {
             open: pool.open,
             requests: pool.requests + running,
             refused: self.turned_away.load(Ordering::Relaxed),
-            threads: pool.threads,
+            threads: 0,
         }
     }
 
@@ -306,8 +325,11 @@ impl Admission {
             referer: None,
             user_agent: None,
         };
-        // On the thread that accepts, or on the watchdog: a panic must not end them.
-        let _ = catch_unwind(AssertUnwindSafe(|| hook(&exchange)));
+        // At the door, or on the watchdog: a panic must not end them.
+        let _ = guarded(|| {
+            hook(&exchange);
+            Ok(())
+        });
     }
 
     /// Ends the connection that has idled for longest; `false` if none idles.
@@ -331,6 +353,14 @@ impl Admission {
     fn note_pending(&self, pool: &Pool) {
         self.pending.store(pool.pending.len(), Ordering::Relaxed);
     }
+}
+
+/// Who got a place.
+pub(crate) struct Entered {
+    pub(crate) stream: Stream,
+    pub(crate) peer: Peer,
+    /// Whether its thread was the last one at the door, so that another has to come.
+    pub(crate) is_last: bool,
 }
 
 /// A connection is in the list while this lives.

@@ -106,7 +106,7 @@ pub struct Config {
     /// Told of what went wrong on a connection. It never stops the server, whatever it is.
     pub on_error: Option<OnError>,
     /// Told of each response when it is over, the server's own refusals included: for access logs. A 503 for want of a
-    /// place is told of by the thread that accepts, so a hook that takes long delays all newcomers.
+    /// place is told of by a thread that would else accept the next connection, so a hook that takes long delays newcomers.
     pub on_response: Option<OnResponse>,
 }
 

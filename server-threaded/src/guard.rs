@@ -1,6 +1,7 @@
 //! Where the application's panics end.
 
 use std::any::Any;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
@@ -59,11 +60,16 @@ impl Drop for Guarded {
 #[inline(always)]
 pub(crate) fn guarded<T>(part: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What a panic leaves half done belongs to the application, which chose to share it.
-    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| Err(panicked(&*panic)))
+    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| Err(panicked(panic)))
 }
 
 #[cold]
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+fn panicked(panic: Box<dyn Any + Send>) -> Error {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the application panicked: {}", text.unwrap_or("no message")).into()
+    let error = format!("the application panicked: {}", text.unwrap_or("no message")).into();
+    // What a program panics with may panic when it is dropped. Then what that panics with is not dropped at all.
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        mem::forget(another);
+    }
+    error
 }

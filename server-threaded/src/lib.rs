@@ -14,7 +14,7 @@
 //! ```
 //!
 //! # How it works
-//! Each connection has a thread, from a cache of parked ones, and blocking calls: two system calls for a request on a
+//! Each connection has a thread, mostly the one that has accepted it, and blocking calls: two system calls for a request on a
 //! kept connection, one that reads and one that writes. What a connection waits for is published in an atomic number,
 //! and one watchdog thread ends waits that last too long. At `max_connections`, the connection that has idled for
 //! longest makes room; if none idles, newcomers wait in a bounded queue and then get 503.
@@ -25,7 +25,7 @@
 //! # Where to read
 //! | file | what |
 //! |---|---|
-//! | `server.rs` | the listener, the threads, shutdown |
+//! | `server.rs`, `door.rs` | the listener, the threads and how they wait for connections, shutdown |
 //! | `admission.rs`, `parting.rs` | who has a place, who waits for one, who gets none; who only has to close its side |
 //! | `watchdog.rs`, `watch.rs`, `clock.rs` | deadlines, held-back answers, coarse time |
 //! | `connection.rs` | one connection, from its first byte to its end |
@@ -39,6 +39,7 @@ mod admission;
 mod clock;
 mod config;
 mod connection;
+mod door;
 mod gateway;
 mod guard;
 mod h1;

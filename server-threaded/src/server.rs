@@ -1,21 +1,20 @@
 //! [`Server`]: the listener, the threads, shutdown.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixStream;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::Duration;
 
 use gateway_spec::{Application, Peer, ServerInfo};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Config;
-use crate::admission::Admission;
+use crate::admission::{Admission, Entered};
 use crate::clock::Clock;
 use crate::connection::{self, Buffers, End, Service};
+use crate::door::{Door, is_exhaustion};
+use crate::guard::guarded;
 use crate::hooks::Stats;
 use crate::transport::{Listener, LocalAddr, Stream};
 use crate::watchdog;
@@ -29,6 +28,9 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 
 /// How many are told so before each pause: what piles up in the system's queue would wait for nothing.
 const MOST_REFUSED: usize = 64;
+
+/// How long a thread without a connection waits for one before it ends, if others wait as well.
+const THREAD_IDLE: Duration = Duration::from_secs(10);
 
 /// How long a server that stops waits for threads after their connections were cut.
 const LEFT_BEHIND: Duration = Duration::from_millis(500);
@@ -118,22 +120,27 @@ impl Server {
     /// Serves until a [`Handle`] stops it.
     ///
     /// # Errors
-    /// If the listener itself fails, or the first thread cannot be made. What happens on a connection is never an error
-    /// here.
+    /// If the listener itself fails, or the system has no descriptor or thread to begin with. What happens on a connection is
+    /// never an error here.
     pub fn serve(self, application: impl Application + 'static) -> io::Result<()> {
         let Self { listener, info, state, wake, .. } = self;
-        let shared = Arc::new(Shared { application: Box::new(application), info, state: Arc::clone(&state) });
-        let watched = Arc::clone(&state);
-        let watchdog = thread::Builder::new().name("watchdog".into()).spawn(move || watchdog::run(&watched))?;
-        state.watchdog.lock().unwrap_or_else(PoisonError::into_inner).replace(watchdog.thread().clone());
-        let result = accept_until_stopped(&listener, &shared, &wake);
+        let door = Door::new(listener, wake)?;
+        let shared = Arc::new(Shared { application: Box::new(application), info, state: Arc::clone(&state), door });
+        let watched = Arc::clone(&shared);
+        let watch = move || watchdog::run(&watched.state, || watched.attend());
+        // Told of before it looks for the first time, so that the first thread is started here, or not at all.
+        let unattended = state.admission.is_unattended();
+        let watchdog = thread::Builder::new().name("watchdog".into()).spawn(watch)?;
+        state.admission.set_watchdog(watchdog.thread());
+        let started = if unattended { shared.start() } else { Ok(()) };
+        let result = started.and_then(|()| shared.door.wait_for_stop(None));
         state.begin_stop();
-        drop(listener);
+        shared.close();
         state.wait_for_end();
         state.end();
         // It ends at its next look; it holds nothing that anybody waits for.
         let _ = watchdog.join();
-        result
+        result.and_then(|()| state.take_failure())
     }
 }
 
@@ -182,6 +189,7 @@ struct Shared {
     application: Box<dyn Application>,
     info: ServerInfo,
     state: Arc<State>,
+    door: Door,
 }
 
 /// The state of a server that all its threads see.
@@ -193,7 +201,10 @@ pub(crate) struct State {
     cut_all: AtomicBool,
     ended: AtomicBool,
     accepted: AtomicU64,
-    watchdog: Mutex<Option<Thread>>,
+    /// Those of connections, and those that wait for one.
+    threads: AtomicUsize,
+    /// What the listener has failed with.
+    failure: Mutex<Option<io::Error>>,
     waker: UnixStream,
 }
 
@@ -208,7 +219,8 @@ impl State {
             cut_all: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
-            watchdog: Mutex::new(None),
+            threads: AtomicUsize::new(0),
+            failure: Mutex::new(None),
             waker,
         }
     }
@@ -221,25 +233,28 @@ impl State {
         self.ended.load(Ordering::SeqCst)
     }
 
-    fn wake_watchdog(&self) {
-        if let Some(thread) = &*self.watchdog.lock().unwrap_or_else(PoisonError::into_inner) {
-            thread.unpark();
-        }
-    }
-
     fn begin_stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         // Answers whose head is still to be sent say that they are the last.
         self.admission.each_wire(Wire::close_soon);
         // If the pipe is full, there is a wake-up in it.
         let _ = io::Write::write(&mut &self.waker, b"s");
-        self.wake_watchdog();
+        self.admission.wake_watchdog();
     }
 
     fn end(&self) {
         self.ended.store(true, Ordering::SeqCst);
-        self.admission.wake_all();
-        self.wake_watchdog();
+        self.admission.wake_watchdog();
+    }
+
+    /// The listener has failed: the server stops.
+    fn fail(&self, error: io::Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.begin_stop();
+    }
+
+    fn take_failure(&self) -> io::Result<()> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take().map_or(Ok(()), Err)
     }
 
     /// Waits until all connections have ended, and cuts them when it has been long enough.
@@ -252,67 +267,12 @@ impl State {
     }
 
     fn stats(&self) -> Stats {
-        Stats { accepted: self.accepted.load(Ordering::Relaxed), ..self.admission.stats() }
-    }
-}
-
-/// Accepts until the server stops, and then who is in the system's queue already.
-fn accept_until_stopped(listener: &Listener, shared: &Arc<Shared>, wake: &UnixStream) -> io::Result<()> {
-    let state = &*shared.state;
-    // Kept to have one descriptor when all others are taken: to say no with.
-    let mut reserve = File::open("/dev/null").ok();
-    loop {
-        let stopping = state.is_stopping();
-        match listener.accept() {
-            Ok((stream, peer)) => {
-                state.accepted.fetch_add(1, Ordering::Relaxed);
-                if state.admission.enter(stream, peer, || spawn(shared)) {
-                    state.wake_watchdog();
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if stopping {
-                    return Ok(());
-                }
-                wait_for(&mut [PollFd::new(listener, PollFlags::IN), PollFd::new(wake, PollFlags::IN)], None)?;
-                state.clock.update();
-            }
-            Err(error) if is_exhaustion(&error) && state.admission.end_partings() => {}
-            Err(error) if is_exhaustion(&error) => {
-                let pause = if state.admission.shed_one() {
-                    SHEDDING
-                } else {
-                    drop(reserve.take());
-                    for (stream, peer) in (0..MOST_REFUSED).map_while(|_| listener.accept().ok()) {
-                        state.admission.refuse_at_once(stream, &peer);
-                    }
-                    reserve = File::open("/dev/null").ok();
-                    OUT_OF_DESCRIPTORS
-                };
-                if stopping {
-                    return Ok(());
-                }
-                let pause = Timespec::try_from(pause).ok();
-                wait_for(&mut [PollFd::new(wake, PollFlags::IN)], pause.as_ref())?;
-            }
-            // The peer has gone between its arrival and now, or a firewall says no: the next one may be fine.
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => return Err(error),
+        Stats {
+            accepted: self.accepted.load(Ordering::Relaxed),
+            threads: self.threads.load(Ordering::Relaxed),
+            ..self.admission.stats()
         }
     }
-}
-
-fn wait_for(fds: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> io::Result<()> {
-    match poll(fds, timeout) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn is_exhaustion(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -337,34 +297,154 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn spawn(shared: &Arc<Shared>) -> io::Result<()> {
-    let thread = Arc::clone(shared);
-    thread::Builder::new()
-        .name("connection".into())
-        .stack_size(shared.state.config.stack_size)
-        .spawn(move || thread.serve_connections())
-        .map(drop)
-}
-
 impl Shared {
+    /// Starts a thread that waits at the door; it is counted there already.
+    fn start(self: &Arc<Self>) -> io::Result<()> {
+        self.state.threads.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::clone(self);
+        let started = thread::Builder::new()
+            .name("connection".into())
+            .stack_size(self.state.config.stack_size)
+            .spawn(move || shared.serve_connections());
+        if started.is_err() {
+            self.state.threads.fetch_sub(1, Ordering::Relaxed);
+            self.go(true);
+        }
+        started.map(drop)
+    }
+
+    /// The last thread goes from the door: another has to come. If none is to be had, who idles for longest gives one
+    /// back, and the watchdog tries again; or if the server stops, who comes is told so.
+    fn replace(self: &Arc<Self>) {
+        if self.start().is_ok() {
+            return;
+        }
+        if self.state.is_stopping() {
+            self.turn_away();
+        } else {
+            self.state.admission.shed_one();
+        }
+    }
+
+    /// For the watchdog: sees that somebody is at the door.
+    fn attend(self: &Arc<Self>) {
+        if !self.state.is_stopping() && self.state.admission.is_unattended() {
+            self.replace();
+        }
+    }
+
     /// A thread's life: connections, one after the other.
-    fn serve_connections(&self) {
+    fn serve_connections(self: &Arc<Self>) {
         let state = &*self.state;
         let mut buffers = Buffers::new();
-        while let Some((stream, peer)) = state.admission.next(|| state.has_ended()) {
+        let mut next = self.next();
+        while let Some((stream, peer)) = next {
             // What the application panics with is caught where it happens. This is for what is ours, so that the count
             // of connections stays right whatever happens.
-            let served = catch_unwind(AssertUnwindSafe(|| {
+            let served = guarded(|| {
                 self.serve_connection(stream, peer, &mut buffers);
-            }));
+                Ok(())
+            });
             if served.is_err() {
                 buffers = Buffers::new();
             }
-            state.admission.leave();
+            next = state.admission.leave();
             if state.is_stopping() {
                 state.admission.wake_all();
             }
+            next = next.or_else(|| self.next());
         }
+        state.threads.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Waits at the door for a connection. `None` if none comes for a while and others wait as well, or if the server stops
+    /// and nobody is in the system's queue: then the thread ends.
+    fn next(self: &Arc<Self>) -> Option<(Stream, Peer)> {
+        let state = &*self.state;
+        loop {
+            let stopping = state.is_stopping();
+            if !stopping {
+                match self.door.wait(THREAD_IDLE) {
+                    Ok(true) => {}
+                    Ok(false) if self.go(false) => return None,
+                    Ok(false) => continue,
+                    Err(error) => state.fail(error),
+                }
+            }
+            state.clock.update();
+            match self.accept() {
+                Some((stream, peer)) => {
+                    if let Some(Entered { stream, peer, is_last }) = state.admission.enter(stream, peer) {
+                        if is_last {
+                            self.replace();
+                        }
+                        return Some((stream, peer));
+                    }
+                }
+                None if stopping => {
+                    self.go(true);
+                    return None;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// A thread goes from the door; `false` if it has to stay because it is the last.
+    fn go(&self, even_the_last: bool) -> bool {
+        let gone = self.state.admission.go(even_the_last);
+        if self.state.is_stopping() {
+            self.state.admission.wake_all();
+        }
+        gone
+    }
+
+    /// Who is next in the system's queue, if anybody is and can be let in.
+    fn accept(&self) -> Option<(Stream, Peer)> {
+        let state = &*self.state;
+        loop {
+            match self.door.accept() {
+                Ok(newcomer) => {
+                    state.accepted.fetch_add(1, Ordering::Relaxed);
+                    return Some(newcomer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if is_exhaustion(&error) => {
+                    if let Err(error) = self.find_descriptors().and_then(|()| self.door.arm()) {
+                        state.fail(error);
+                    }
+                }
+                // The peer has gone between its arrival and now, or a firewall says no: the next one may be fine.
+                Err(error) if is_of_one_connection(&error) => continue,
+                Err(error) => state.fail(error),
+            }
+            return None;
+        }
+    }
+
+    /// The system has no descriptors left: ends connections that can be spared, or says no to who waits for one, and gives
+    /// the system a moment.
+    fn find_descriptors(&self) -> io::Result<()> {
+        let admission = &self.state.admission;
+        if admission.end_partings() {
+            return Ok(());
+        }
+        if admission.shed_one() {
+            return self.door.wait_for_stop(Some(SHEDDING));
+        }
+        self.turn_away();
+        self.door.wait_for_stop(Some(OUT_OF_DESCRIPTORS))
+    }
+
+    /// Says no to some of those in the system's queue, one after the other.
+    fn turn_away(&self) {
+        self.door.turn_away(MOST_REFUSED, |stream, peer| self.state.admission.refuse_at_once(stream, peer));
+    }
+
+    /// The server stops: waits until those in the system's queue were let in, and closes the door.
+    fn close(&self) {
+        self.state.admission.wait_until_unattended();
+        self.door.close();
     }
 
     fn serve_connection(&self, stream: Stream, peer: Peer, buffers: &mut Buffers) {

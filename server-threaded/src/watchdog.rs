@@ -22,8 +22,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// For how long a new connection may still send its first request while the server stops.
 const LAST_CHANCE: u64 = 500;
 
-/// Runs until the server has ended.
-pub(crate) fn run(state: &State) {
+/// Runs until the server has ended. `attend` sees that a thread waits for newcomers.
+pub(crate) fn run(state: &State, attend: impl Fn()) {
     let mut stopping_since = None;
     let mut wires = Vec::new();
     while !state.has_ended() {
@@ -49,7 +49,8 @@ pub(crate) fn run(state: &State) {
             }
         }
         state.admission.tick(now);
-        if state.admission.is_quiet() && !state.has_ended() {
+        attend();
+        if state.admission.may_sleep() && !state.has_ended() {
             // Nothing to watch: whoever brings something wakes this thread.
             thread::park();
         } else {

@@ -69,7 +69,7 @@ impl Connection {
                 shared.app.call(&mut environ, &mut responder)
             }))
         };
-        let returned = returned.unwrap_or_else(|panic| Err(Error::from(panicked(&*panic))));
+        let returned = returned.unwrap_or_else(|panic| Err(Error::from(panicked(panic))));
         let (progress, content) = match returned.map(Body::into_block) {
             Ok(Ok(block)) if exchange.ends_with(&block) => {
                 // The responder is made anew, because nothing is known any more of one that an application has had.
@@ -184,7 +184,7 @@ impl Connection {
         let alarm = self.alarm(worker);
         let panic = catch_unwind(AssertUnwindSafe(|| alarm.watch(body))).err()?;
         let mut responder = self.responder(worker, exchange);
-        let progress = responder.fail(&panicked(&*panic).into());
+        let progress = responder.fail(&panicked(panic).into());
         responder.close(content);
         Some(progress)
     }

@@ -11,6 +11,7 @@ use gateway_spec::Peer;
 use super::{BACK_OFF, Core, FRESH, HALF, Place, Slot};
 use crate::clock::millis;
 use crate::connection::{Connection, LAST_CALL, Ready};
+use crate::gateway::panicked;
 use crate::h1::date::Date;
 use crate::h1::{Reject, response};
 use crate::hooks::VerifyPeer;
@@ -93,7 +94,13 @@ impl Core {
         let config = &shared.config;
         self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
         // A hook that panics has not said yes.
-        let verify = |hook: &VerifyPeer| catch_unwind(AssertUnwindSafe(|| hook(&peer))).unwrap_or(false);
+        let verify = |hook: &VerifyPeer| match catch_unwind(AssertUnwindSafe(|| hook(&peer))) {
+            Ok(is_welcome) => is_welcome,
+            Err(panic) => {
+                config.errors.write(&format!("server-mio: in a hook: {}\n", panicked(panic)));
+                false
+            }
+        };
         if !config.verify_peer.as_ref().is_none_or(verify) {
             self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             return;

@@ -9,7 +9,7 @@ use gateway_spec::{Body, Environ, Error, Peer, StartResponse, Status, app_fn};
 use server::Exchange;
 
 use crate::client::{Client, End};
-use crate::panics::silence;
+use crate::panics::{Bomb, silence};
 use crate::support::{GET, Gate, LAST_GET, Notes, PATIENCE, Seen, Site, config, held, hello, ms};
 
 fn seen(method: &str, target: &str, status: u16, bytes: usize) -> Seen {
@@ -268,7 +268,7 @@ fn hooks_that_panic_where_connections_are_accepted() {
     config.max_connections = 1;
     config.max_pending = 1;
     config.pending_timeout = Duration::from_millis(50);
-    config.on_response = Some(Arc::new(|_| panic!("on purpose")));
+    config.on_response = Some(Arc::new(|_| std::panic::panic_any(Bomb)));
     let site = Site::new(config, held(&gate));
     let mut busy = site.connect();
     busy.send(LAST_GET);

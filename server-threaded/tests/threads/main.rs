@@ -23,10 +23,12 @@ mod repeated;
 mod settings;
 mod shutdown;
 mod support;
+#[cfg(target_os = "linux")]
+mod wanting;
 
 /// Whether this is how many threads there may be when so many connections are open.
 fn has_threads_for(connections: usize, threads: usize) -> bool {
-    threads == connections
+    threads == connections + 1 // one waits at the door
 }
 
 /// Settings with which all clients are in one queue: any, on this server.

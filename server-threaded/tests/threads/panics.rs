@@ -23,6 +23,15 @@ pub(crate) fn silence() {
     });
 }
 
+/// A payload of a panic that panics itself.
+pub(crate) struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("the payload of a panic");
+    }
+}
+
 struct PanicsInDrop(&'static [&'static str]);
 
 impl Iterator for PanicsInDrop {
@@ -152,12 +161,6 @@ fn a_panic_after_early_hints_is_a_500() {
 /// Even an error that panics when it is shown, and a panic with a payload that panics, cost no more than a connection.
 #[test]
 fn panics_within_panics() {
-    struct Bomb;
-    impl Drop for Bomb {
-        fn drop(&mut self) {
-            panic!("the payload of a panic");
-        }
-    }
     #[derive(Debug)]
     struct Unspeakable;
     impl std::fmt::Display for Unspeakable {

@@ -5,6 +5,7 @@ mod external;
 mod fixed;
 mod framework;
 mod gateway;
+mod limit_accept;
 mod limit_epoll;
 mod limit_threaded;
 mod ours;
@@ -76,6 +77,10 @@ pub(crate) fn servers() -> impl Iterator<Item = &'static Server> {
 const SERVERS: &[Server] = &[
     limit("limit-epoll", "the price of the kernel: an event loop that only finds blank lines", limit_epoll::serve),
     limit("limit-threaded", "the price of the kernel with a thread per connection", limit_threaded::serve),
+    Server {
+        declines: not_fresh,
+        ..limit("limit-accept", "the price of the kernel with a connection per request", limit_accept::serve)
+    },
     server("server-mio", "a Gateway server: event loops that may block", Kind::Gateway, ours::mio),
     server("server-threaded", "a Gateway server: one thread, one connection", Kind::Gateway, ours::threaded),
     framework("framework-mio", "framework-mini on server-mio", ours::framework_mio),
@@ -84,6 +89,15 @@ const SERVERS: &[Server] = &[
 
 /// For how long a connection may idle, where a server asks: longer than it takes to open many, or than others are measured.
 const IDLE: Duration = Duration::from_secs(600);
+
+/// Why the bare loop that closes each connection takes no part in anything else.
+const fn not_fresh(shape: Shape) -> Option<&'static str> {
+    match shape {
+        Shape::Fresh => None,
+        _ => Some("serves one request per connection"),
+    }
+}
+
 /// Why most servers take no part in `book`.
 const NO_BOOK: &str = "compared between frameworks only";
 
