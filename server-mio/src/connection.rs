@@ -28,17 +28,19 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use gateway_spec::Peer;
+use gateway_spec::{Peer, Request};
 
 use crate::clock::Pace;
 use crate::gateway::{Content, Exchange, Progress};
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
-use crate::h1::head::Scan;
+use crate::h1::head::{Head, Scan};
+use crate::h1::response::Facts;
 use crate::input::RequestBody;
 use crate::log::Record;
 use crate::output::Output;
 use crate::park::Alarm;
+use crate::server::Shared;
 use crate::socket::Socket;
 use crate::worker::{BUFFER, Worker};
 
@@ -117,8 +119,7 @@ enum Phase {
 pub(crate) struct Connection {
     pub(crate) token: usize,
     pub(crate) socket: Arc<Socket>,
-    link: Arc<dyn gateway_spec::Connection>,
-    pub(crate) peer: Peer,
+    who: Arc<Who>,
     phase: Phase,
     /// Received bytes: those from `start` to `end` are not done with.
     buffer: Vec<u8>,
@@ -154,14 +155,46 @@ pub(crate) struct Connection {
     record: Record,
 }
 
+/// What requests of a connection have in common. Shared, so that a request can borrow from it while the connection goes on.
+struct Who {
+    peer: Peer,
+    link: Arc<dyn gateway_spec::Connection>,
+    shared: Arc<Shared>,
+}
+
+/// A request for the application, and what its head says about the answer. It serves for all of a batch that have that head.
+struct Asked<'r> {
+    request: Request<'r>,
+    facts: Facts,
+    keep_alive: bool,
+}
+
+impl<'r> Asked<'r> {
+    fn new(who: &'r Who, head: &'r Head<'_, '_>) -> Self {
+        let mut request = Request::new(&who.shared.info, &who.peer);
+        request.method = head.method;
+        request.target = head.target;
+        request.path = head.path;
+        request.query_string = head.query;
+        request.version = head.version;
+        request.headers = head.fields;
+        request.host = head.host;
+        if let Framing::Length(length) = head.framing {
+            request.content_length = Some(length);
+        }
+        request.connection = Some(&who.link);
+        let facts = Facts { head_only: head.method == "HEAD", version: head.version, code: 0 };
+        Self { request, facts, keep_alive: head.keep_alive }
+    }
+}
+
 impl Connection {
-    pub(crate) fn new(token: usize, socket: Arc<Socket>, peer: Peer) -> Self {
+    pub(crate) fn new(token: usize, socket: Arc<Socket>, peer: Peer, shared: Arc<Shared>) -> Self {
         let pace = Pace::new(socket.clock.now());
         Self {
             token,
-            link: socket.clone(),
+            who: Arc::new(Who { peer, link: socket.clone(), shared }),
             socket,
-            peer,
             phase: Phase::Head,
             buffer: Vec::new(),
             start: 0,
@@ -406,14 +439,15 @@ impl Connection {
     /// Tells what went wrong, once: the rest is the same misfortune.
     fn report(&mut self, worker: &Worker, error: &io::Error) {
         if !std::mem::replace(&mut self.has_failed, true) {
-            worker.report(&self.peer, error);
+            worker.report(&self.who.peer, error);
         }
     }
 
     fn log(&self, worker: &Worker, status: u16, content: u64, aborted: bool) {
         if let Some(on_response) = &worker.shared.config.on_response {
             let head = &self.buffer[self.start.min(self.buffer.len())..self.end.min(self.buffer.len())];
-            let told = || self.record.write(&**on_response, &self.peer, head, worker.limits, status, content, aborted);
+            let told =
+                || self.record.write(&**on_response, &self.who.peer, head, worker.limits, status, content, aborted);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(told)) {
                 worker.complain(panic);
             }
@@ -433,7 +467,7 @@ impl Drop for Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.peer).field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("Connection").field("peer", &self.who.peer).field("phase", &self.phase).finish_non_exhaustive()
     }
 }
 

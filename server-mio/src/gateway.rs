@@ -14,7 +14,7 @@ use gateway_spec::{Body, Bytes, Calls, Error, FileBody, Misuse, Status};
 use self::file::{SMALL_FILE, Small};
 use crate::clock::Pace;
 use crate::h1::heads::{Begun, Heads};
-use crate::h1::response::{self, Delimiter, End, Facts, Lengths};
+use crate::h1::response::{self, Delimiter, Facts, Lengths};
 use crate::input::RequestBody;
 use crate::output::{COPY, Output};
 use crate::server::{Shared, State};
@@ -103,9 +103,9 @@ impl Exchange {
         self.delimiter.is_some() || self.facts.drops_content()
     }
 
-    /// Drops it. The usual one owns nothing, which is seen here at once, instead of in a function that could drop all of it.
+    /// Whether there is nothing to drop, as in the usual one. To ask is cheaper than to drop all that might be there.
     #[inline(always)]
-    pub(crate) fn discard(self) {
+    pub(crate) const fn owns_nothing(&self) -> bool {
         // All fields, so that a new one is thought of here.
         let Self {
             calls,
@@ -121,11 +121,9 @@ impl Exchange {
             pauses: _,
             content: _,
             written: _,
-        } = &self;
+        } = self;
         // Whoever has started, and was not refused, has no misuse to keep.
-        if calls.has_started() && head.owns_nothing() && error.is_none() && input.is_none() {
-            mem::forget(self);
-        }
+        calls.has_started() && head.owns_nothing() && error.is_none() && input.is_none()
     }
 
     /// Whether the response is whole with this block: see [`Calls::end_with`].
@@ -146,15 +144,15 @@ impl Exchange {
     ) {
         let known = Lengths { facts: self.facts, declared: self.head.declared, total, keep_alive: self.keep_alive };
         let server = shared.config.server_header.as_deref();
-        let end = heads.write(out, &self.head, known, socket.clock.second(), server);
-        self.delimiter = Some(end.delimiter);
-        match end {
-            End { delimiter: Delimiter::Close, .. } => {
+        let (delimiter, length) = heads.write(out, &self.head, known, socket.clock.second(), server);
+        self.delimiter = Some(delimiter);
+        match (delimiter, length) {
+            (Delimiter::Close, _) => {
                 self.keep_alive = false;
                 socket.set_tells_end();
             }
             // Also when the body has told it: then it is held to it (GW-ITER-06).
-            End { delimiter: Delimiter::Length, length: Some(length), .. } => self.calls.announce(length),
+            (Delimiter::Length, Some(length)) => self.calls.announce(length),
             _ => {}
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gateway_spec::Field;
 
-use super::{Connection, LAST_CALL, Next, Phase, Received, Step, Tried};
+use super::{Asked, Connection, LAST_CALL, Next, Phase, Received, Step, Tried};
 use crate::h1::Reject;
 use crate::h1::framing::Framing;
 use crate::h1::head::{Head, Scan, parse, parse_usual, places};
@@ -126,8 +126,10 @@ impl Connection {
             return self.request(worker, &head, rest, may_block);
         }
         (self.scan, self.taken) = (Scan::new(), head.length);
+        let who = Arc::clone(&self.who);
+        let asked = Asked::new(&who, &head);
         loop {
-            let tried = self.call::<false>(worker, &head);
+            let tried = self.call_with::<false>(worker, &asked);
             let goes_on = matches!(tried, Tried::Done)
                 && *turn > 1
                 && !self.out.is_full()

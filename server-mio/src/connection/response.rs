@@ -1,17 +1,16 @@
 //! Calling the application, and its response until all is said.
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use gateway_spec::{Body, Environ, Error, Input, Request};
+use gateway_spec::{Body, Environ, Error, Input};
 
-use super::{Connection, Next, Phase, Rest, Step, Tried};
+use super::{Asked, Connection, Next, Phase, Rest, Step, Tried};
 use crate::Config;
 use crate::clock::{Pace, millis};
 use crate::gateway::{Content, Exchange, Progress, Responder, panicked};
-use crate::h1::framing::Framing;
 use crate::h1::head::Head;
-use crate::h1::response::Facts;
 use crate::log::Record;
 use crate::park::Alarm;
 use crate::worker::{BUFFER, Worker};
@@ -22,12 +21,19 @@ const ASK_AGAIN: u64 = 10;
 const FEW: usize = 512;
 
 impl Connection {
+    /// Calls the application with one request.
+    pub(super) fn call<const HAS_BODY: bool>(&mut self, worker: &mut Worker, head: &Head<'_, '_>) -> Tried {
+        let who = Arc::clone(&self.who);
+        self.call_with::<HAS_BODY>(worker, &Asked::new(&who, head))
+    }
+
     /// Calls the application. Most requests have no body: for them all that has to do with bodies is left out.
     #[inline(never)]
-    pub(super) fn call<const HAS_BODY: bool>(&mut self, worker: &mut Worker, head: &Head<'_, '_>) -> Tried {
-        if !self.out.is_empty()
-            && let Some(next) = self.hold_back(worker)
-        {
+    pub(super) fn call_with<const HAS_BODY: bool>(&mut self, worker: &mut Worker, asked: &Asked<'_>) -> Tried {
+        // Before the application is called for the next request of a batch: should it block, the responses before are sent
+        // all the same. Nearly always they are where others can send them.
+        let is_held = if self.out.is_stashed() { worker.is_leading() } else { self.out.is_empty() };
+        if !is_held && let Some(next) = self.stash(worker) {
             return Tried::Step(Some(next));
         }
         self.requests += 1;
@@ -41,31 +47,15 @@ impl Connection {
         if shared.config.app_deadline.is_some() || shared.config.on_response.is_some() {
             self.note_time(&shared.config);
         }
-        let request = {
-            let mut request = Request::new(&shared.info, &self.peer);
-            request.method = head.method;
-            request.target = head.target;
-            request.path = head.path;
-            request.query_string = head.query;
-            request.version = head.version;
-            request.headers = head.fields;
-            request.host = head.host;
-            request.content_length = match head.framing {
-                Framing::Length(length) if HAS_BODY => Some(length),
-                _ => None,
-            };
-            request.connection = Some(&self.link);
-            request
-        };
         let body = if HAS_BODY { self.body.clone() } else { None };
         let input = body.clone().map_or_else(Input::empty, |body| Input::new(body));
-        let facts = Facts { head_only: head.method == "HEAD", version: head.version, code: 0 };
-        let mut exchange = Exchange::new(facts, head.keep_alive && !last, body);
+        // Dropped by hand, at the end.
+        let mut exchange = ManuallyDrop::new(Exchange::new(asked.facts, asked.keep_alive && !last, body));
         let returned = {
             let (out, heads) = (&mut self.out, &mut worker.heads);
             let mut responder = Responder { exchange: &mut exchange, out, socket: &self.socket, shared, heads };
             catch_unwind(AssertUnwindSafe(|| {
-                let mut environ = Environ::new(&request, input);
+                let mut environ = Environ::new(&asked.request, input);
                 shared.app.call(&mut environ, &mut responder)
             }))
         };
@@ -87,19 +77,16 @@ impl Connection {
             && (!HAS_BODY || self.rest_of_body() == Rest::Nothing)
         {
             // The usual end, without moving the exchange about.
-            exchange.discard();
+            if !exchange.owns_nothing() {
+                drop(ManuallyDrop::into_inner(exchange));
+            }
             return Tried::Done;
         }
+        let exchange = ManuallyDrop::into_inner(exchange);
         Tried::Answered(Box::new((exchange, content.unwrap_or(Content::Nothing))), progress)
     }
 
-    /// Before the application is called for the next request of a batch: should it block, the responses before are sent all
-    /// the same.
-    #[inline(always)]
-    fn hold_back(&mut self, worker: &mut Worker) -> Step {
-        if self.out.is_stashed() && worker.is_leading() { None } else { self.stash(worker) }
-    }
-
+    /// Puts whole responses where others can send them, or sends them if this thread does not lead.
     #[inline(never)]
     fn stash(&mut self, worker: &mut Worker) -> Step {
         if worker.is_leading()

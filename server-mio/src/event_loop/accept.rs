@@ -209,7 +209,7 @@ impl Core {
         let socket = Arc::new(Socket::new(stream, self.shared.clock.clone()));
         let slot = &mut self.slots[index];
         (slot.place, slot.turned_away, slot.socket) = (Place::Away, turned_away, Arc::downgrade(&socket));
-        Box::new(Connection::new(token, socket, peer))
+        Box::new(Connection::new(token, socket, peer, self.shared.clone()))
     }
 }
 

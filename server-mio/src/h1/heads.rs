@@ -6,7 +6,7 @@
 use gateway_spec::{Calls, Error, Head, LastHead, Status, Version};
 
 use super::date::{Date, date_line, server_line};
-use super::response::{self, End, Facts, Lengths};
+use super::response::{self, Delimiter, End, Facts, Lengths};
 
 /// The last head, and the date.
 #[derive(Debug)]
@@ -99,8 +99,8 @@ impl Heads {
         begun.lines.get_or_insert_with(|| Box::new((self.begun.clone(), self.own)));
     }
 
-    /// Writes the whole head of a response that [has begun](Self::begin) last, or was [kept](Self::keep), and tells how it
-    /// ends.
+    /// Writes the whole head of a response that [has begun](Self::begin) last, or was [kept](Self::keep), and tells how its
+    /// content ends, and at which length if the head says that.
     #[inline(always)]
     pub(crate) fn write(
         &mut self,
@@ -109,16 +109,18 @@ impl Heads {
         known: Lengths,
         second: u64,
         server: Option<&str>,
-    ) -> End {
+    ) -> (Delimiter, Option<u64>) {
         if let Some(lines) = &begun.lines {
-            return self.write_kept(out, lines, known, second, server);
+            self.write_kept(out, lines, known, second, server);
+            let end = known.end();
+            return (end.delimiter, end.length);
         }
         if self.last != (known, second) {
             self.last = (known, second);
             self.make_whole(server);
         }
         out.extend_from_slice(&self.whole);
-        self.end
+        (self.end.delimiter, self.end.length)
     }
 
     #[inline(never)]
@@ -129,11 +131,9 @@ impl Heads {
         known: Lengths,
         second: u64,
         server: Option<&str>,
-    ) -> End {
-        let end = known.end();
+    ) {
         out.extend_from_slice(lines);
-        self.write_end(out, *own, end, second, server);
-        end
+        self.write_end(out, *own, known.end(), second, server);
     }
 
     #[inline(never)]
@@ -191,7 +191,7 @@ mod tests {
                 let begun = fresh.begin(&mut Calls::new(), &Status::OK, &headers, None).unwrap();
                 let mut expected = Vec::new();
                 let end = fresh.write(&mut expected, &begun, known, second, Some("s"));
-                prop_assert_eq!(end, known.end());
+                prop_assert_eq!(end, (known.end().delimiter, known.end().length));
 
                 let mut begun = heads.begin(&mut Calls::new(), &Status::OK, &headers, None).unwrap();
                 if waits {
@@ -205,7 +205,8 @@ mod tests {
             }
             for (begun, known, second, expected) in waiting {
                 let mut out = Vec::new();
-                prop_assert_eq!(heads.write(&mut out, &begun, known, second, Some("s")), known.end());
+                let end = (known.end().delimiter, known.end().length);
+                prop_assert_eq!(heads.write(&mut out, &begun, known, second, Some("s")), end);
                 prop_assert_eq!(String::from_utf8(out), String::from_utf8(expected));
             }
         }
