@@ -61,7 +61,8 @@ impl Admission {
         Self {
             config,
             clock,
-            pool: Mutex::default(),
+            // The first thread is on its way.
+            pool: Mutex::new(Pool { at_door: 1, ..Pool::default() }),
             changed: Condvar::new(),
             pending: AtomicUsize::new(0),
             turned_away: AtomicU64::new(0),
@@ -122,18 +123,23 @@ impl Admission {
         None
     }
 
-    /// A thread goes from the door, or could not be made; `false` if it has to stay because it is the last.
-    pub(crate) fn go(&self, even_the_last: bool) -> bool {
-        let mut pool = self.pool();
-        if pool.at_door == 1 && !even_the_last {
-            return false;
-        }
-        pool.at_door -= 1;
-        true
+    /// A thread goes from the door, or could not be made.
+    pub(crate) fn go(&self) {
+        self.pool().at_door -= 1;
     }
 
-    /// Counts a thread that is to come to the door, if nobody is there.
-    pub(crate) fn is_unattended(&self) -> bool {
+    /// A thread goes from the door, unless it is the last one there; whether it does.
+    pub(crate) fn go_unless_last(&self) -> bool {
+        let mut pool = self.pool();
+        let others = pool.at_door > 1;
+        if others {
+            pool.at_door -= 1;
+        }
+        others
+    }
+
+    /// Counts a thread that has to come to the door if nobody is there; whether it has to.
+    pub(crate) fn call_if_unattended(&self) -> bool {
         let mut pool = self.pool();
         let unattended = pool.at_door == 0;
         if unattended {
@@ -142,15 +148,7 @@ impl Admission {
         unattended
     }
 
-    /// Waits until all threads have gone from the door, because the server stops.
-    pub(crate) fn wait_until_unattended(&self) {
-        let mut pool = self.pool();
-        while pool.at_door > 0 {
-            pool = self.changed.wait(pool).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Tells who waits for the end of connections, or of those at the door, to look again.
+    /// Tells who waits for the end to look again.
     pub(crate) fn wake_all(&self) {
         self.changed.notify_all();
     }
@@ -220,11 +218,12 @@ impl Admission {
         pool.unwatched
     }
 
-    /// Waits until no connection is left and none waits, or for `limit`, or until `is_enough`. True if none is left.
+    /// Waits until no connection is left, none waits and none can come, or for `limit`, or until `is_enough`. True if none is
+    /// left.
     pub(crate) fn wait_until_empty(&self, limit: Duration, is_enough: impl Fn() -> bool) -> bool {
         let deadline = after(limit);
         let mut pool = self.pool();
-        while pool.open > 0 || !pool.pending.is_empty() || !self.partings.is_empty() {
+        while pool.open > 0 || pool.at_door > 0 || !pool.pending.is_empty() || !self.partings.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || is_enough() {
                 return false;

@@ -65,13 +65,18 @@ impl Door {
     /// Also those of `accept`. After one that [is exhaustion](is_exhaustion) nobody is told until the door is
     /// [armed](Self::arm).
     pub(crate) fn accept(&self) -> io::Result<(Stream, Peer)> {
-        let listener = self.listener.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(listener) = &*listener else { return Err(io::ErrorKind::WouldBlock.into()) };
-        let accepted = listener.accept();
+        let accepted = self.accept_unarmed();
         if !accepted.as_ref().is_err_and(is_exhaustion) {
-            epoll::modify(&self.epoll, listener, EventData::new_u64(NEWCOMER), ARMED)?;
+            self.arm()?;
         }
         accepted
+    }
+
+    fn accept_unarmed(&self) -> io::Result<(Stream, Peer)> {
+        match &*self.listener.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(listener) => listener.accept(),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 
     /// Lets one of those that wait know of who comes, or is there already.
@@ -82,11 +87,12 @@ impl Door {
         }
     }
 
-    /// Accepts up to `most` with the descriptor that is kept for it, one after the other: `refuse` has to let go of each.
+    /// Accepts up to `most` with the descriptor that is kept for it, one after the other: `refuse` has to let go of each. The
+    /// door is not [armed](Self::arm) by that.
     pub(crate) fn turn_away(&self, most: usize, refuse: impl Fn(Stream, &Peer)) {
         let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
         drop(reserve.take());
-        for (stream, peer) in (0..most).map_while(|_| self.accept().ok()) {
+        for (stream, peer) in (0..most).map_while(|_| self.accept_unarmed().ok()) {
             refuse(stream, &peer);
         }
         *reserve = File::open("/dev/null").ok();
@@ -102,6 +108,10 @@ impl Door {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.listener.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Closes the listener: who comes now is refused by the system.

@@ -54,6 +54,6 @@ pub struct Stats {
     pub requests: u64,
     /// Connections refused with 503, or closed to make room.
     pub refused: u64,
-    /// Threads that serve connections or wait for one, as always one at least does.
+    /// Threads that serve connections or wait for one.
     pub threads: usize,
 }

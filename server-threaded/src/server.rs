@@ -29,6 +29,9 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 /// How many are told so before each pause: what piles up in the system's queue would wait for nothing.
 const MOST_REFUSED: usize = 64;
 
+/// As many as the system keeps in its queue.
+const ALL: usize = 4096;
+
 /// How long a thread without a connection waits for one before it ends, if others wait as well.
 const THREAD_IDLE: Duration = Duration::from_secs(10);
 
@@ -125,18 +128,24 @@ impl Server {
     pub fn serve(self, application: impl Application + 'static) -> io::Result<()> {
         let Self { listener, info, state, wake, .. } = self;
         let door = Door::new(listener, wake)?;
-        let shared = Arc::new(Shared { application: Box::new(application), info, state: Arc::clone(&state), door });
+        let shared = Arc::new(Shared {
+            application: Box::new(application),
+            info,
+            state: Arc::clone(&state),
+            door,
+            has_complained: AtomicBool::new(false),
+        });
         let watched = Arc::clone(&shared);
         let watch = move || watchdog::run(&watched.state, || watched.attend());
-        // Told of before it looks for the first time, so that the first thread is started here, or not at all.
-        let unattended = state.admission.is_unattended();
         let watchdog = thread::Builder::new().name("watchdog".into()).spawn(watch)?;
         state.admission.set_watchdog(watchdog.thread());
-        let started = if unattended { shared.start() } else { Ok(()) };
+        let started = shared.start().inspect_err(|_| state.admission.go());
         let result = started.and_then(|()| shared.door.wait_for_stop(None));
         state.begin_stop();
-        shared.close();
+        // If all are busy, somebody has to let in who is in the system's queue.
+        shared.attend();
         state.wait_for_end();
+        shared.door.close(); // if it is not
         state.end();
         // It ends at its next look; it holds nothing that anybody waits for.
         let _ = watchdog.join();
@@ -190,6 +199,8 @@ struct Shared {
     info: ServerInfo,
     state: Arc<State>,
     door: Door,
+    /// Whether it was said that there are no threads.
+    has_complained: AtomicBool,
 }
 
 /// The state of a server that all its threads see.
@@ -308,28 +319,31 @@ impl Shared {
             .spawn(move || shared.serve_connections());
         if started.is_err() {
             self.state.threads.fetch_sub(1, Ordering::Relaxed);
-            self.go(true);
         }
         started.map(drop)
     }
 
-    /// The last thread goes from the door: another has to come. If none is to be had, who idles for longest gives one
-    /// back, and the watchdog tries again; or if the server stops, who comes is told so.
-    fn replace(self: &Arc<Self>) {
-        if self.start().is_ok() {
-            return;
+    /// Starts the thread that has to come to the door, and is counted there. If none is to be had, who idles for longest
+    /// gives one back, and the watchdog tries again; or if the server stops, who comes is told so.
+    fn call_another(self: &Arc<Self>) {
+        let Err(error) = self.start() else { return };
+        if !self.has_complained.swap(true, Ordering::Relaxed) {
+            let errors = &self.state.config.errors;
+            errors.write(&format!("server-threaded: no thread could be made for newcomers: {error}\n"));
         }
         if self.state.is_stopping() {
-            self.turn_away();
+            self.turn_away(ALL);
+            self.door.close();
         } else {
             self.state.admission.shed_one();
         }
+        self.go();
     }
 
-    /// For the watchdog: sees that somebody is at the door.
+    /// Sees that somebody is at the door.
     fn attend(self: &Arc<Self>) {
-        if !self.state.is_stopping() && self.state.admission.is_unattended() {
-            self.replace();
+        if self.door.is_open() && self.state.admission.call_if_unattended() {
+            self.call_another();
         }
     }
 
@@ -358,7 +372,7 @@ impl Shared {
     }
 
     /// Waits at the door for a connection. `None` if none comes for a while and others wait as well, or if the server stops
-    /// and nobody is in the system's queue: then the thread ends.
+    /// and nobody is in the system's queue, or nobody can be let in: then the thread ends.
     fn next(self: &Arc<Self>) -> Option<(Stream, Peer)> {
         let state = &*self.state;
         loop {
@@ -366,23 +380,23 @@ impl Shared {
             if !stopping {
                 match self.door.wait(THREAD_IDLE) {
                     Ok(true) => {}
-                    Ok(false) if self.go(false) => return None,
+                    Ok(false) if state.admission.go_unless_last() => return None,
                     Ok(false) => continue,
                     Err(error) => state.fail(error),
                 }
             }
             state.clock.update();
-            match self.accept() {
+            match self.accept(stopping) {
                 Some((stream, peer)) => {
                     if let Some(Entered { stream, peer, is_last }) = state.admission.enter(stream, peer) {
                         if is_last {
-                            self.replace();
+                            self.call_another();
                         }
                         return Some((stream, peer));
                     }
                 }
                 None if stopping => {
-                    self.go(true);
+                    self.go();
                     return None;
                 }
                 None => {}
@@ -390,17 +404,17 @@ impl Shared {
         }
     }
 
-    /// A thread goes from the door; `false` if it has to stay because it is the last.
-    fn go(&self, even_the_last: bool) -> bool {
-        let gone = self.state.admission.go(even_the_last);
+    /// A thread goes from the door, or does not come.
+    fn go(&self) {
+        self.state.admission.go();
         if self.state.is_stopping() {
             self.state.admission.wake_all();
         }
-        gone
     }
 
-    /// Who is next in the system's queue, if anybody is and can be let in.
-    fn accept(&self) -> Option<(Stream, Peer)> {
+    /// Who is next in the system's queue, if anybody is and can be let in. When nobody is, and the server was `stopping`
+    /// before, the door is closed: all who had come were let in.
+    fn accept(&self, stopping: bool) -> Option<(Stream, Peer)> {
         let state = &*self.state;
         loop {
             match self.door.accept() {
@@ -408,7 +422,12 @@ impl Shared {
                     state.accepted.fetch_add(1, Ordering::Relaxed);
                     return Some(newcomer);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if stopping {
+                        self.door.close();
+                    }
+                }
+                Err(error) if is_exhaustion(&error) && state.admission.end_partings() => continue,
                 Err(error) if is_exhaustion(&error) => {
                     if let Err(error) = self.find_descriptors().and_then(|()| self.door.arm()) {
                         state.fail(error);
@@ -422,29 +441,19 @@ impl Shared {
         }
     }
 
-    /// The system has no descriptors left: ends connections that can be spared, or says no to who waits for one, and gives
+    /// The system has no descriptors left: ends a connection that can be spared, or says no to who waits for one, and gives
     /// the system a moment.
     fn find_descriptors(&self) -> io::Result<()> {
-        let admission = &self.state.admission;
-        if admission.end_partings() {
-            return Ok(());
-        }
-        if admission.shed_one() {
+        if self.state.admission.shed_one() {
             return self.door.wait_for_stop(Some(SHEDDING));
         }
-        self.turn_away();
+        self.turn_away(MOST_REFUSED);
         self.door.wait_for_stop(Some(OUT_OF_DESCRIPTORS))
     }
 
     /// Says no to some of those in the system's queue, one after the other.
-    fn turn_away(&self) {
-        self.door.turn_away(MOST_REFUSED, |stream, peer| self.state.admission.refuse_at_once(stream, peer));
-    }
-
-    /// The server stops: waits until those in the system's queue were let in, and closes the door.
-    fn close(&self) {
-        self.state.admission.wait_until_unattended();
-        self.door.close();
+    fn turn_away(&self, most: usize) {
+        self.door.turn_away(most, |stream, peer| self.state.admission.refuse_at_once(stream, peer));
     }
 
     fn serve_connection(&self, stream: Stream, peer: Peer, buffers: &mut Buffers) {

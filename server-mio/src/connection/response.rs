@@ -1,6 +1,6 @@
 //! Calling the application, and its response until all is said.
 
-use std::mem::ManuallyDrop;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -49,8 +49,7 @@ impl Connection {
         }
         let body = if HAS_BODY { self.body.clone() } else { None };
         let input = body.clone().map_or_else(Input::empty, |body| Input::new(body));
-        // Dropped by hand, at the end.
-        let mut exchange = ManuallyDrop::new(Exchange::new(asked.facts, asked.keep_alive && !last, body));
+        let mut exchange = Exchange::new(asked.facts, asked.keep_alive && !last, body);
         let returned = {
             let (out, heads) = (&mut self.out, &mut worker.heads);
             let mut responder = Responder { exchange: &mut exchange, out, socket: &self.socket, shared, heads };
@@ -77,12 +76,11 @@ impl Connection {
             && (!HAS_BODY || self.rest_of_body() == Rest::Nothing)
         {
             // The usual end, without moving the exchange about.
-            if !exchange.owns_nothing() {
-                drop(ManuallyDrop::into_inner(exchange));
+            if exchange.owns_nothing() {
+                mem::forget(exchange);
             }
             return Tried::Done;
         }
-        let exchange = ManuallyDrop::into_inner(exchange);
         Tried::Answered(Box::new((exchange, content.unwrap_or(Content::Nothing))), progress)
     }
 
@@ -113,7 +111,7 @@ impl Connection {
     /// Goes on with a response that had to wait.
     #[inline(never)]
     pub(super) fn respond(&mut self, worker: &mut Worker) -> Step {
-        let Phase::Response(mut response) = std::mem::replace(&mut self.phase, Phase::Head) else { return None };
+        let Phase::Response(mut response) = mem::replace(&mut self.phase, Phase::Head) else { return None };
         let (exchange, content) = &mut *response;
         // Before the question, so that no wake-up falls between question and waker.
         let failed = if exchange.has_paused { self.hand_waker(worker, exchange, content) } else { None };
@@ -186,7 +184,7 @@ impl Connection {
         if self.buffer.len() > 2 * rest.len() + FEW {
             let kept = self.buffer[rest].to_vec();
             (self.start, self.end) = (0, kept.len());
-            worker.buffers.put(std::mem::replace(&mut self.buffer, kept));
+            worker.buffers.put(mem::replace(&mut self.buffer, kept));
         }
     }
 

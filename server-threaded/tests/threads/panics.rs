@@ -199,6 +199,41 @@ fn panics_within_panics() {
     }
 }
 
+/// The memory of a block may be the application's, and its drop as well: the connection is over, with or without a body of
+/// the request.
+#[test]
+fn the_owner_of_a_block_panics() {
+    struct Owner;
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            b"block"
+        }
+    }
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            panic!("the owner of a block");
+        }
+    }
+
+    silence();
+    let mut config = config();
+    config.max_connections = 2; // a place that is lost would be missed soon
+    config.max_pending = 0;
+    let app = |_: &mut Environ<'_>, start_response: &mut dyn StartResponse| {
+        start_response.start(Status::OK, &[])?;
+        Ok::<_, Error>(Bytes::from_owner(Owner))
+    };
+    let site = Site::new(config, app_fn(app));
+    for request in
+        ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"].repeat(3)
+    {
+        let mut client = site.connect();
+        client.send(request);
+        assert_ne!(client.read_to_the_end().1, End::Never, "{request}");
+        site.wait_for("the connection to end", |stats| stats.open == 0);
+    }
+}
+
 /// A body that panics when it is asked for its length, or given a waker.
 struct PanicsAside(u8, u8);
 
