@@ -90,6 +90,16 @@ impl<'r> Environ<'r> {
         Self { request, mounted: 0, url_scheme: request.server.url_scheme, input, added: Rare::NONE }
     }
 
+    /// Whether anything would be dropped with it: a body, or what middleware has added.
+    ///
+    /// # Servers
+    /// One that would not can be forgotten. To ask is cheaper than to drop all that might be there.
+    #[must_use]
+    #[inline]
+    pub fn needs_drop(&self) -> bool {
+        self.input.needs_drop() || self.added.is_some()
+    }
+
     /// The request method (GW-ENV-05), case-sensitive.
     #[must_use]
     pub fn method(&self) -> &str {

@@ -82,6 +82,11 @@ impl Input {
         Self::new(Arc::new(Reader(Mutex::new(reader))))
     }
 
+    #[inline]
+    pub(crate) const fn needs_drop(&self) -> bool {
+        !matches!(self.0, Kind::Empty)
+    }
+
     /// How many bytes are at hand.
     fn at_hand(&self) -> usize {
         match &self.0 {

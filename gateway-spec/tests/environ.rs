@@ -424,3 +424,32 @@ fn whole_bodies_are_one_block() {
     assert!(Body::blocks(["a"]).into_block().is_err());
     assert!(Body::blocks(["a"]).into_file().is_err());
 }
+
+/// What [`Environ::needs_drop`] says is what a server may rely on: whatever owns something is told of.
+#[test]
+fn what_owns_something_needs_to_be_dropped() {
+    let needs = |change: fn(&mut Environ<'_>)| {
+        with(
+            &[("Host", "a")],
+            |_| {},
+            |environ| {
+                change(environ);
+                environ.needs_drop()
+            },
+        )
+    };
+    assert!(!needs(|_| {}));
+    assert!(!needs(|environ| drop((environ.path_info(), environ.vars()))));
+    assert!(!needs(|environ| drop(environ.take_input())));
+    assert!(needs(|environ| environ.set("X", "y")));
+    assert!(needs(|environ| environ.remove("X")));
+    assert!(needs(|environ| drop(environ.extensions_mut().insert("owned".to_owned()))));
+    assert!(needs(|environ| environ.set_input(Input::from(Bytes::from_static(b"block")))));
+    assert!(needs(|environ| environ.set_input(Input::from_reader(&b"stream"[..]))));
+    assert!(!needs(|environ| {
+        environ.set_input(Input::from_reader(&b"stream"[..]));
+        drop(environ.take_input());
+    }));
+    // Mounting is a number.
+    assert!(!needs(|environ| drop(environ.shift_path_info())));
+}

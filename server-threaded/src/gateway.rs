@@ -1,6 +1,7 @@
 //! One response: hands out `start_response`, drives the body, frames what it yields.
 
 use std::io::{self, Write};
+use std::mem;
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
@@ -109,9 +110,19 @@ impl<'c> Response<'c> {
         request: &Request<'_>,
         input: Input,
     ) -> Result<Body, Error> {
-        let result = guarded(|| application.call(&mut Environ::new(request, input), self));
+        let mut environ = Environ::new(request, input);
+        let result = guarded(|| application.call(&mut environ, self));
         self.called = true;
-        result
+        if !environ.needs_drop() {
+            mem::forget(environ);
+            return result;
+        }
+        // What middleware has added may panic when it is dropped.
+        let dropped = guarded(|| {
+            drop(environ);
+            Ok(())
+        });
+        result.and_then(|body| dropped.map(|()| body))
     }
 
     /// Sends what the application returned; the environ is gone by now, and its input unless it was taken.

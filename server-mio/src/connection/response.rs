@@ -55,7 +55,11 @@ impl Connection {
             let mut responder = Responder { exchange: &mut exchange, out, socket: &self.socket, shared, heads };
             catch_unwind(AssertUnwindSafe(|| {
                 let mut environ = Environ::new(&asked.request, input);
-                shared.app.call(&mut environ, &mut responder)
+                let returned = shared.app.call(&mut environ, &mut responder);
+                if !environ.needs_drop() {
+                    mem::forget(environ);
+                }
+                returned
             }))
         };
         let returned = returned.unwrap_or_else(|panic| Err(Error::from(panicked(panic))));
