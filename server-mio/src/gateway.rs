@@ -132,7 +132,8 @@ impl Exchange {
         self.calls.end_with(block.len())
     }
 
-    /// Writes the head. `total` is the length of the content, if that is known.
+    /// Writes the head. `total` is the length of the content, if that is known. Returns the length that the head tells: what
+    /// follows is to be held to it ([`Calls::announce`]).
     #[inline(always)]
     fn write_head(
         &mut self,
@@ -141,20 +142,16 @@ impl Exchange {
         shared: &Shared,
         socket: &Socket,
         total: Option<u64>,
-    ) {
+    ) -> Option<u64> {
         let known = Lengths { facts: self.facts, declared: self.head.declared, total, keep_alive: self.keep_alive };
         let server = shared.config.server_header.as_deref();
         let (delimiter, length) = heads.write(out, &self.head, known, socket.clock.second(), server);
         self.delimiter = Some(delimiter);
-        match (delimiter, length) {
-            (Delimiter::Close, _) => {
-                self.keep_alive = false;
-                socket.set_tells_end();
-            }
-            // Also when the body has told it: then it is held to it (GW-ITER-06).
-            (Delimiter::Length, Some(length)) => self.calls.announce(length),
-            _ => {}
+        if delimiter == Delimiter::Close {
+            self.keep_alive = false;
+            socket.set_tells_end();
         }
+        length.filter(|_| delimiter == Delimiter::Length)
     }
 
     /// The status that was sent, or will be.
@@ -257,7 +254,8 @@ impl Responder<'_> {
         let is_stashed = stash.is_some();
         let bytes = stash.as_deref_mut().unwrap_or(front);
         let before = bytes.len();
-        exchange.write_head(bytes, heads, shared, socket, Some(block.len() as u64));
+        // It has ended: there is nothing to be held to the length.
+        let _ = exchange.write_head(bytes, heads, shared, socket, Some(block.len() as u64));
         let is_whole = exchange.delimiter == Some(Delimiter::Length) && block.len() <= COPY;
         if is_whole {
             bytes.extend_from_slice(&block);
@@ -371,7 +369,11 @@ impl Responder<'_> {
     #[inline(never)]
     fn write_head(&mut self, total: Option<u64>, complete: bool) {
         self.check_keep_alive(complete);
-        self.exchange.write_head(&mut self.out.front, self.heads, self.shared, self.socket, total);
+        let told = self.exchange.write_head(&mut self.out.front, self.heads, self.shared, self.socket, total);
+        if let Some(length) = told {
+            // Also when the body has told it (GW-ITER-06).
+            self.exchange.calls.announce(length);
+        }
     }
 
     /// Decides whether the connection can go on after this response.

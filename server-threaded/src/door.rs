@@ -125,3 +125,27 @@ pub(crate) fn is_exhaustion(error: &io::Error) -> bool {
     use rustix::io::Errno;
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
+
+/// Whether an error of `accept` says something of one connection only: its peer has gone between its arrival and now, or a
+/// firewall says no.
+pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    // Linux passes pending network errors of the new socket on (accept(2)).
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::INTR
+                | Errno::PROTO
+                | Errno::PERM
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTUNREACH
+                | Errno::HOSTDOWN
+                | Errno::NOPROTOOPT
+                | Errno::OPNOTSUPP
+                | Errno::CONNRESET
+                | Errno::TIMEDOUT
+        )
+    )
+}

@@ -25,7 +25,8 @@
 //! # Where to read
 //! | file | what |
 //! |---|---|
-//! | `server.rs`, `door.rs` | the listener, the threads and how they wait for connections, shutdown |
+//! | `server.rs` | from `bind` to the end of a shutdown |
+//! | `threads.rs`, `door.rs` | the threads, and where they wait for connections |
 //! | `admission.rs`, `parting.rs` | who has a place, who waits for one, who gets none; who only has to close its side |
 //! | `watchdog.rs`, `watch.rs`, `clock.rs` | deadlines, held-back answers, coarse time |
 //! | `connection.rs` | one connection, from its first byte to its end |
@@ -50,6 +51,7 @@ mod pace;
 mod parting;
 mod received;
 mod server;
+mod threads;
 mod transport;
 mod watch;
 mod watchdog;

@@ -67,6 +67,10 @@ impl Connection {
             Ok(Ok(block)) if exchange.ends_with(&block) => {
                 // The responder is made anew, because nothing is known any more of one that an application has had.
                 self.responder(worker, &mut exchange).put_whole(block);
+                if self.can_go_on::<HAS_BODY>(worker, &exchange) && exchange.owns_nothing() {
+                    mem::forget(exchange);
+                    return Tried::Done;
+                }
                 (Progress::Over, None)
             }
             returned => {
@@ -74,18 +78,18 @@ impl Connection {
                 (self.responder(worker, &mut exchange).begin(returned, &mut content), content)
             }
         };
-        if progress == Progress::Over
-            && exchange.keep_alive
-            && worker.shared.config.on_response.is_none()
-            && (!HAS_BODY || self.rest_of_body() == Rest::Nothing)
-        {
-            // The usual end, without moving the exchange about.
-            if exchange.owns_nothing() {
-                mem::forget(exchange);
-            }
+        if progress == Progress::Over && self.can_go_on::<HAS_BODY>(worker, &exchange) {
             return Tried::Done;
         }
         Tried::Answered(Box::new((exchange, content.unwrap_or(Content::Nothing))), progress)
+    }
+
+    /// After a response that is over: whether there is nothing more to do, and the next request can follow.
+    #[inline(always)]
+    fn can_go_on<const HAS_BODY: bool>(&self, worker: &Worker, exchange: &Exchange) -> bool {
+        exchange.keep_alive
+            && worker.shared.config.on_response.is_none()
+            && (!HAS_BODY || self.rest_of_body() == Rest::Nothing)
     }
 
     /// Puts whole responses where others can send them, or sends them if this thread does not lead.

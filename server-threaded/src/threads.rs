@@ -1,0 +1,233 @@
+//! [`Shared`]: the threads of a server, each with one connection after the other.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use gateway_spec::{Application, Peer, ServerInfo};
+
+use crate::admission::Entered;
+use crate::connection::{self, Buffers, End, Service};
+use crate::door::{Door, is_exhaustion, is_of_one_connection};
+use crate::guard::guarded;
+use crate::server::State;
+use crate::transport::Stream;
+use crate::wire::Wire;
+
+/// How long accepting pauses when the system has no descriptors left: not long for a person, long for a processor.
+const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
+
+/// How long the pause is if a connection was ended to make room: it takes a moment until its descriptor is free.
+const SHEDDING: Duration = Duration::from_millis(2);
+
+/// How many are told so before each pause: what piles up in the system's queue would wait for nothing.
+const MOST_REFUSED: usize = 64;
+
+/// As many as the system keeps in its queue.
+const ALL: usize = 4096;
+
+/// How long a thread without a connection waits for one before it ends, if others wait as well.
+const THREAD_IDLE: Duration = Duration::from_secs(10);
+
+/// What the threads of connections share.
+pub(crate) struct Shared {
+    application: Box<dyn Application>,
+    info: ServerInfo,
+    pub(crate) state: Arc<State>,
+    pub(crate) door: Door,
+    /// Whether it was said that there are no threads.
+    has_complained: AtomicBool,
+}
+
+impl Shared {
+    pub(crate) fn new(application: Box<dyn Application>, info: ServerInfo, state: Arc<State>, door: Door) -> Self {
+        Self { application, info, state, door, has_complained: AtomicBool::new(false) }
+    }
+
+    /// Starts a thread that waits at the door; it is counted there already.
+    ///
+    /// # Errors
+    /// If the system has none.
+    pub(crate) fn start(self: &Arc<Self>) -> io::Result<()> {
+        self.state.threads.fetch_add(1, Ordering::Relaxed);
+        let shared = Arc::clone(self);
+        let started = thread::Builder::new()
+            .name("connection".into())
+            .stack_size(self.state.config.stack_size)
+            .spawn(move || shared.serve_connections());
+        if started.is_err() {
+            self.state.threads.fetch_sub(1, Ordering::Relaxed);
+        }
+        started.map(drop)
+    }
+
+    /// Starts the thread that has to come to the door, and is counted there. If none is to be had, who idles for longest
+    /// gives one back, and the watchdog tries again; or if the server stops, who comes is told so.
+    fn call_another(self: &Arc<Self>) {
+        let Err(error) = self.start() else { return };
+        if !self.has_complained.swap(true, Ordering::Relaxed) {
+            let errors = &self.state.config.errors;
+            errors.write(&format!("server-threaded: no thread could be made for newcomers: {error}\n"));
+        }
+        if self.state.is_stopping() {
+            self.turn_away(ALL);
+            self.door.close();
+        } else {
+            self.state.admission.shed_one();
+        }
+        self.go();
+    }
+
+    /// Sees that somebody is at the door.
+    pub(crate) fn attend(self: &Arc<Self>) {
+        if self.door.is_open() && self.state.admission.call_if_unattended() {
+            self.call_another();
+        }
+    }
+
+    /// A thread's life: connections, one after the other.
+    fn serve_connections(self: &Arc<Self>) {
+        let state = &*self.state;
+        let mut buffers = Buffers::new();
+        let mut next = self.next();
+        while let Some((stream, peer)) = next {
+            // What the application panics with is caught where it happens. This is for what is ours, so that the count
+            // of connections stays right whatever happens.
+            let served = guarded(|| {
+                self.serve_connection(stream, peer, &mut buffers);
+                Ok(())
+            });
+            if served.is_err() {
+                buffers = Buffers::new();
+            }
+            next = state.admission.leave();
+            if state.is_stopping() {
+                state.admission.wake_all();
+            }
+            next = next.or_else(|| self.next());
+        }
+        state.threads.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Waits at the door for a connection. `None` if none comes for a while and others wait as well, or if the server stops
+    /// and nobody is in the system's queue, or nobody can be let in: then the thread ends.
+    fn next(self: &Arc<Self>) -> Option<(Stream, Peer)> {
+        let state = &*self.state;
+        loop {
+            let stopping = state.is_stopping();
+            if !stopping {
+                match self.door.wait(THREAD_IDLE) {
+                    Ok(true) => {}
+                    Ok(false) if state.admission.go_unless_last() => return None,
+                    Ok(false) => continue,
+                    Err(error) => state.fail(error),
+                }
+            }
+            state.clock.update();
+            match self.accept(stopping) {
+                Some((stream, peer)) => {
+                    if let Some(Entered { stream, peer, is_last }) = state.admission.enter(stream, peer) {
+                        if is_last {
+                            self.call_another();
+                        }
+                        return Some((stream, peer));
+                    }
+                }
+                None if stopping => {
+                    self.go();
+                    return None;
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// A thread goes from the door, or does not come.
+    fn go(&self) {
+        self.state.admission.go();
+        if self.state.is_stopping() {
+            self.state.admission.wake_all();
+        }
+    }
+
+    /// Who is next in the system's queue, if anybody is and can be let in. When nobody is, and the server was `stopping`
+    /// before, the door is closed: all who had come were let in.
+    fn accept(&self, stopping: bool) -> Option<(Stream, Peer)> {
+        let state = &*self.state;
+        loop {
+            match self.door.accept() {
+                Ok(newcomer) => {
+                    state.accepted.fetch_add(1, Ordering::Relaxed);
+                    return Some(newcomer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if stopping {
+                        self.door.close();
+                    }
+                }
+                Err(error) if is_exhaustion(&error) && state.admission.end_partings() => continue,
+                Err(error) if is_exhaustion(&error) => {
+                    if let Err(error) = self.find_descriptors().and_then(|()| self.door.arm()) {
+                        state.fail(error);
+                    }
+                }
+                // The peer has gone between its arrival and now, or a firewall says no: the next one may be fine.
+                Err(error) if is_of_one_connection(&error) => continue,
+                Err(error) => state.fail(error),
+            }
+            return None;
+        }
+    }
+
+    /// The system has no descriptors left: ends a connection that can be spared, or says no to who waits for one, and gives
+    /// the system a moment.
+    fn find_descriptors(&self) -> io::Result<()> {
+        if self.state.admission.shed_one() {
+            return self.door.wait_for_stop(Some(SHEDDING));
+        }
+        self.turn_away(MOST_REFUSED);
+        self.door.wait_for_stop(Some(OUT_OF_DESCRIPTORS))
+    }
+
+    /// Says no to some of those in the system's queue, one after the other.
+    fn turn_away(&self, most: usize) {
+        self.door.turn_away(most, |stream, peer| self.state.admission.refuse_at_once(stream, peer));
+    }
+
+    fn serve_connection(&self, stream: Stream, peer: Peer, buffers: &mut Buffers) {
+        let state = &*self.state;
+        let config = &state.config;
+        if let Some(verify) = &config.verify_peer
+            && !verify(&peer)
+        {
+            return;
+        }
+        let output = std::mem::take(&mut buffers.output);
+        let wire = Arc::new(Wire::new(stream, peer, Arc::clone(config), Arc::clone(&state.clock), output));
+        let registered = state.admission.register(&wire);
+        if state.cut_all.load(Ordering::SeqCst) {
+            wire.stop(); // the list was cut before this one was in it
+        }
+        let is_wanted = || state.is_stopping() || state.admission.has_pending();
+        let service = Service { application: &*self.application, info: &self.info, is_wanted: &is_wanted };
+        let end = connection::serve(&wire, &service, buffers);
+        buffers.output = wire.take_output();
+        match end {
+            Ok(End::Over) => {}
+            Ok(End::Parting) => {
+                drop(registered);
+                if let Err(wire) = state.admission.part(wire) {
+                    wire.linger(&is_wanted);
+                    wire.end();
+                }
+            }
+            Err(error) => {
+                if let Some(hook) = &config.on_error {
+                    hook(&wire.peer, &error);
+                }
+            }
+        }
+    }
+}
