@@ -88,14 +88,17 @@ impl Door {
     }
 
     /// Accepts up to `most` with the descriptor that is kept for it, one after the other: `refuse` has to let go of each. The
-    /// door is not [armed](Self::arm) by that.
-    pub(crate) fn turn_away(&self, most: usize, refuse: impl Fn(Stream, &Peer)) {
+    /// door is not [armed](Self::arm) by that. Returns how many there were.
+    pub(crate) fn turn_away(&self, most: usize, refuse: impl Fn(Stream, &Peer)) -> usize {
         let mut reserve = self.reserve.lock().unwrap_or_else(PoisonError::into_inner);
         drop(reserve.take());
+        let mut refused = 0;
         for (stream, peer) in (0..most).map_while(|_| self.accept_unarmed().ok()) {
             refuse(stream, &peer);
+            refused += 1;
         }
         *reserve = File::open("/dev/null").ok();
+        refused
     }
 
     /// Waits until the server stops, at most for `limit`.

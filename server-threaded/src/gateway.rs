@@ -122,7 +122,13 @@ impl<'c> Response<'c> {
             drop(environ);
             Ok(())
         });
-        result.and_then(|body| dropped.map(|()| body))
+        match (result, dropped) {
+            (Ok(body), Err(error)) => {
+                drop(Guarded::new(body)); // which may panic as well
+                Err(error)
+            }
+            (result, _) => result,
+        }
     }
 
     /// Sends what the application returned; the environ is gone by now, and its input unless it was taken.

@@ -122,8 +122,7 @@ impl Server {
         state.begin_stop();
         // If all are busy, somebody has to let in who is in the system's queue.
         shared.attend();
-        state.wait_for_end();
-        shared.door.close(); // if it is not
+        state.wait_for_end(&shared.door);
         state.end();
         // It ends at its next look; it holds nothing that anybody waits for.
         let _ = watchdog.join();
@@ -237,12 +236,16 @@ impl State {
     }
 
     /// Waits until all connections have ended, and cuts them when it has been long enough.
-    fn wait_for_end(&self) {
+    fn wait_for_end(&self, door: &Door) {
         self.admission.wait_until_empty(self.config.shutdown_timeout, || self.cut_all.load(Ordering::SeqCst));
+        // In this order, so that who was let in at the last moment is cut as well, by the thread that serves it if not here.
+        self.cut_all.store(true, Ordering::SeqCst);
+        door.close();
         self.admission.drop_pending();
         self.admission.each_wire(Wire::stop);
         // A thread whose socket is gone ends at once, unless the application keeps it; then it is left behind.
         self.admission.wait_until_empty(LEFT_BEHIND, || false);
+        self.admission.drop_pending();
     }
 
     fn stats(&self) -> Stats {

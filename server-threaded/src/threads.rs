@@ -22,11 +22,8 @@ const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
 /// How long the pause is if a connection was ended to make room: it takes a moment until its descriptor is free.
 const SHEDDING: Duration = Duration::from_millis(2);
 
-/// How many are told so before each pause: what piles up in the system's queue would wait for nothing.
+/// How many are told so at once, and before each pause: what piles up in the system's queue would wait for nothing.
 const MOST_REFUSED: usize = 64;
-
-/// As many as the system keeps in its queue.
-const ALL: usize = 4096;
 
 /// How long a thread without a connection waits for one before it ends, if others wait as well.
 const THREAD_IDLE: Duration = Duration::from_secs(10);
@@ -67,17 +64,21 @@ impl Shared {
     /// gives one back, and the watchdog tries again; or if the server stops, who comes is told so.
     fn call_another(self: &Arc<Self>) {
         let Err(error) = self.start() else { return };
-        if !self.has_complained.swap(true, Ordering::Relaxed) {
-            let errors = &self.state.config.errors;
-            errors.write(&format!("server-threaded: no thread could be made for newcomers: {error}\n"));
-        }
         if self.state.is_stopping() {
-            self.turn_away(ALL);
+            loop {
+                if self.turn_away() == 0 || self.state.cut_all.load(Ordering::SeqCst) {
+                    break;
+                }
+            }
             self.door.close();
         } else {
             self.state.admission.shed_one();
         }
         self.go();
+        if !self.has_complained.swap(true, Ordering::Relaxed) {
+            let errors = &self.state.config.errors;
+            errors.write(&format!("server-threaded: no thread could be made for newcomers: {error}\n"));
+        }
     }
 
     /// Sees that somebody is at the door.
@@ -175,7 +176,10 @@ impl Shared {
                 }
                 // The peer has gone between its arrival and now, or a firewall says no: the next one may be fine.
                 Err(error) if is_of_one_connection(&error) => continue,
-                Err(error) => state.fail(error),
+                Err(error) => {
+                    state.fail(error);
+                    self.door.close();
+                }
             }
             return None;
         }
@@ -187,13 +191,13 @@ impl Shared {
         if self.state.admission.shed_one() {
             return self.door.wait_for_stop(Some(SHEDDING));
         }
-        self.turn_away(MOST_REFUSED);
+        self.turn_away();
         self.door.wait_for_stop(Some(OUT_OF_DESCRIPTORS))
     }
 
-    /// Says no to some of those in the system's queue, one after the other.
-    fn turn_away(&self, most: usize) {
-        self.door.turn_away(most, |stream, peer| self.state.admission.refuse_at_once(stream, peer));
+    /// Says no to some of those in the system's queue, one after the other; to how many.
+    fn turn_away(&self) -> usize {
+        self.door.turn_away(MOST_REFUSED, |stream, peer| self.state.admission.refuse_at_once(stream, peer))
     }
 
     fn serve_connection(&self, stream: Stream, peer: Peer, buffers: &mut Buffers) {

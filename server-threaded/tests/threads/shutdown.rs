@@ -206,6 +206,27 @@ fn an_application_that_hangs_is_left_behind() {
     site.wait_for("the last thread", |stats| stats.threads == 0);
 }
 
+/// Who was in the queue of the system when there was no time left is cut like the others, and not served for ever.
+#[test]
+fn who_comes_with_the_end_is_cut() {
+    for _ in 0..20 {
+        let gate = Gate::default();
+        let mut config = config();
+        config.shutdown_timeout = Duration::ZERO;
+        let server = config.bind("127.0.0.1:0").unwrap();
+        let mut client = Client::connect(server.local_addr()).unwrap();
+        client.send(HELD);
+        server.handle().shutdown();
+        let mut site = Site::of(server, held(&gate));
+        site.join().unwrap();
+        let (received, end) = client.read_to_the_end();
+        assert_eq!(received, b"", "nothing was answered");
+        assert_ne!(end, End::Never);
+        gate.open(1);
+        site.wait_for("the last thread", |stats| stats.threads == 0);
+    }
+}
+
 #[test]
 fn shutdown_is_heard_at_any_time_and_once() {
     // Before it serves.
