@@ -449,7 +449,7 @@ impl Connection {
             let told =
                 || self.record.write(&**on_response, &self.who.peer, head, worker.limits, status, content, aborted);
             if let Err(panic) = catch_unwind(AssertUnwindSafe(told)) {
-                worker.complain(panic);
+                worker.shared.complain(panic);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! [`Server`]: binds, starts the loops, watches over them, and ends.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -11,6 +12,7 @@ use gateway_spec::{Application, ServerInfo};
 
 use crate::Config;
 use crate::clock::Clock;
+use crate::gateway::panicked;
 use crate::handoff::{Doze, Summons};
 use crate::hooks::Stats;
 use crate::inbox::{Inbox, Message};
@@ -157,6 +159,11 @@ impl Shared {
     pub(crate) fn tell_others(&self, me: &Arc<Inbox>, message: impl Fn() -> Message) {
         let inboxes = self.inboxes.get().map_or(&[][..], Vec::as_slice);
         inboxes.iter().filter(|inbox| !Arc::ptr_eq(inbox, me)).for_each(|inbox| inbox.send(message()));
+    }
+
+    /// A hook has panicked: that is its own affair, and said.
+    pub(crate) fn complain(&self, panic: Box<dyn Any + Send>) {
+        self.config.errors.write(&format!("server-mio: in a hook: {}\n", panicked(panic)));
     }
 
     pub(crate) fn state(&self) -> State {

@@ -1,6 +1,5 @@
 //! [`Worker`]: what a thread brings along to drive connections.
 
-use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,7 +11,6 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::clock::{Patience, millis};
-use crate::gateway::panicked;
 use crate::h1::head::Limits;
 use crate::h1::heads::Heads;
 use crate::h1::known::Known;
@@ -199,12 +197,7 @@ impl Worker {
         if let Some(on_error) = &self.shared.config.on_error
             && let Err(panic) = catch_unwind(AssertUnwindSafe(|| on_error(peer, error)))
         {
-            self.complain(panic);
+            self.shared.complain(panic);
         }
-    }
-
-    /// A hook has panicked: that is its own affair, and said.
-    pub(crate) fn complain(&self, panic: Box<dyn Any + Send>) {
-        self.shared.config.errors.write(&format!("server-mio: in a hook: {}\n", panicked(panic)));
     }
 }

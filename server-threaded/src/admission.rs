@@ -14,7 +14,7 @@ use gateway_spec::Peer;
 
 use crate::Config;
 use crate::clock::{Clock, after, milliseconds};
-use crate::guard::guarded;
+use crate::guard::guarded_call;
 use crate::hooks::{Exchange, Stats};
 use crate::parting::{Parting, Partings};
 use crate::transport::Stream;
@@ -325,10 +325,7 @@ impl Admission {
             user_agent: None,
         };
         // At the door, or on the watchdog: a panic must not end them.
-        let _ = guarded(|| {
-            hook(&exchange);
-            Ok(())
-        });
+        let _ = guarded_call(|| hook(&exchange));
     }
 
     /// Ends the connection that has idled for longest; `false` if none idles.

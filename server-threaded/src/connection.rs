@@ -11,7 +11,7 @@ use gateway_spec::{Application, Connection, Field, Input, Request, ServerInfo, S
 
 use crate::clock::milliseconds;
 use crate::gateway::{Asked, Outcome, Response};
-use crate::guard::guarded;
+use crate::guard::guarded_call;
 use crate::h1::Reject;
 use crate::h1::date::Add;
 use crate::h1::framing::Framing;
@@ -438,8 +438,5 @@ fn report(wire: &Wire, request: &Told<'_>, started: Instant, outcome: Outcome) {
         referer: field("referer"),
         user_agent: field("user-agent"),
     };
-    let _ = guarded(|| {
-        hook(&exchange);
-        Ok(())
-    });
+    let _ = guarded_call(|| hook(&exchange));
 }

@@ -12,7 +12,7 @@ use gateway_spec::{
     Version, check_header,
 };
 
-use crate::guard::{Guarded, guarded};
+use crate::guard::{Guarded, guarded, guarded_call};
 use crate::h1::Reject;
 use crate::h1::date::Add;
 use crate::h1::response::{self, Facts, Framing};
@@ -118,10 +118,7 @@ impl<'c> Response<'c> {
             return result;
         }
         // What middleware has added may panic when it is dropped.
-        let dropped = guarded(|| {
-            drop(environ);
-            Ok(())
-        });
+        let dropped = guarded_call(|| drop(environ));
         match (result, dropped) {
             (Ok(body), Err(error)) => {
                 drop(Guarded::new(body)); // which may panic as well

@@ -37,10 +37,7 @@ impl Guarded {
 
     pub(crate) fn close(mut self) -> Result<(), Error> {
         let body = self.0.take();
-        guarded(|| {
-            drop(body);
-            Ok(())
-        })
+        guarded_call(|| drop(body))
     }
 }
 
@@ -48,10 +45,7 @@ impl Drop for Guarded {
     fn drop(&mut self) {
         if let Some(body) = self.0.take() {
             // After an error there is one already; this one is in the panic hook's output.
-            let _ = guarded(|| {
-                drop(body);
-                Ok(())
-            });
+            let _ = guarded_call(|| drop(body));
         }
     }
 }
@@ -61,6 +55,14 @@ impl Drop for Guarded {
 pub(crate) fn guarded<T>(part: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     // What a panic leaves half done belongs to the application, which chose to share it.
     catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|panic| Err(panicked(panic)))
+}
+
+/// As [`guarded`], of what cannot fail but by a panic.
+pub(crate) fn guarded_call(part: impl FnOnce()) -> Result<(), Error> {
+    guarded(|| {
+        part();
+        Ok(())
+    })
 }
 
 #[cold]

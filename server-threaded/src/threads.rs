@@ -11,7 +11,7 @@ use gateway_spec::{Application, Peer, ServerInfo};
 use crate::admission::Entered;
 use crate::connection::{self, Buffers, End, Service};
 use crate::door::{Door, is_exhaustion, is_of_one_connection};
-use crate::guard::guarded;
+use crate::guard::guarded_call;
 use crate::server::State;
 use crate::transport::Stream;
 use crate::wire::Wire;
@@ -96,10 +96,7 @@ impl Shared {
         while let Some((stream, peer)) = next {
             // What the application panics with is caught where it happens. This is for what is ours, so that the count
             // of connections stays right whatever happens.
-            let served = guarded(|| {
-                self.serve_connection(stream, peer, &mut buffers);
-                Ok(())
-            });
+            let served = guarded_call(|| self.serve_connection(stream, peer, &mut buffers));
             if served.is_err() {
                 buffers = Buffers::new();
             }

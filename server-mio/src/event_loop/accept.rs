@@ -11,7 +11,6 @@ use gateway_spec::Peer;
 use super::{BACK_OFF, Core, FRESH, HALF, Place, Slot};
 use crate::clock::millis;
 use crate::connection::{Connection, LAST_CALL, Ready};
-use crate::gateway::panicked;
 use crate::h1::date::Date;
 use crate::h1::{Reject, response};
 use crate::hooks::VerifyPeer;
@@ -97,7 +96,7 @@ impl Core {
         let verify = |hook: &VerifyPeer| match catch_unwind(AssertUnwindSafe(|| hook(&peer))) {
             Ok(is_welcome) => is_welcome,
             Err(panic) => {
-                config.errors.write(&format!("server-mio: in a hook: {}\n", panicked(panic)));
+                shared.complain(panic);
                 false
             }
         };

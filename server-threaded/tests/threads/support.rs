@@ -1,8 +1,10 @@
 //! Servers in threads, and what their applications and hooks share with a test.
 
+use std::env;
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -90,6 +92,53 @@ impl Drop for Site {
             wait_until(|| thread.is_finished(), || format!("serve() does not return: {:?}", self.handle));
             thread.join().unwrap().unwrap();
         }
+    }
+}
+
+/// Set in a process that is limited, to the name of its test.
+const LIMITED: &str = "SERVER_TEST_LIMITED";
+
+/// A server in a process of its own: this same program again, with one test only, and with less of something than others.
+pub(crate) struct Limited {
+    pub(crate) child: Child,
+    pub(crate) addr: LocalAddr,
+}
+
+impl Limited {
+    /// `limit` is for the shell's `ulimit`, and `test` serves by [`serve_if_limited`].
+    pub(crate) fn new(limit: &str, test: &str) -> Self {
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("ulimit {limit}; exec \"$0\" --exact {test} --nocapture")])
+            .arg(env::current_exe().unwrap())
+            .env(LIMITED, test)
+            .env("RUST_TEST_THREADS", "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = output.lines().map(Result::unwrap);
+        let addr = lines.find_map(|line| line.strip_prefix("listening on ")?.parse().ok()).unwrap();
+        Self { child, addr: LocalAddr::Tcp(addr) }
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(&self.addr).unwrap()
+    }
+}
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Serves `hello` if this is the process of [`Limited`] for this test.
+pub(crate) fn serve_if_limited(test: &str, config: impl FnOnce() -> Config) {
+    if env::var_os(LIMITED).is_some_and(|limited| limited == test) {
+        let server = config().bind("127.0.0.1:0").unwrap();
+        println!("\nlistening on {}", server.local_addr());
+        server.serve(hello).unwrap();
     }
 }
 
