@@ -32,6 +32,8 @@ const CROWD: isize = 4;
 pub(crate) struct Handoff {
     /// Counts the changes of who does what; odd while a connection is driven. Written with the lock held only.
     ticket: AtomicU64,
+    /// The last ticket that the monitor has met in the application.
+    seen: AtomicU64,
     /// Threads that drive a connection and have lost the lock.
     detached: AtomicIsize,
     threads: Mutex<Threads>,
@@ -69,6 +71,7 @@ impl Handoff {
     pub(crate) fn new(cap: usize) -> Self {
         Self {
             ticket: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
             detached: AtomicIsize::new(0),
             threads: Mutex::default(),
             wake: Condvar::new(),
@@ -88,6 +91,12 @@ impl Handoff {
     /// Whether nobody has taken over since.
     pub(crate) fn is_current(&self, ticket: Ticket) -> bool {
         self.ticket.load(Ordering::Acquire) == ticket.0
+    }
+
+    /// Whether the monitor has looked since, or somebody has taken over.
+    #[inline]
+    pub(crate) fn was_seen(&self, ticket: Ticket) -> bool {
+        self.seen.load(Ordering::Relaxed) == ticket.0 || !self.is_current(ticket)
     }
 
     /// It is back and has the lock again. With the lock held.
@@ -137,7 +146,11 @@ impl Handoff {
     /// For the monitor: the ticket, and whether it is that of a thread that drives a connection.
     pub(crate) fn look(&self) -> (u64, bool) {
         let ticket = self.ticket.load(Ordering::SeqCst);
-        (ticket, ticket & 1 == 1)
+        let drives = ticket & 1 == 1;
+        if drives {
+            self.seen.store(ticket, Ordering::Relaxed);
+        }
+        (ticket, drives)
     }
 
     fn threads(&self) -> MutexGuard<'_, Threads> {
@@ -149,6 +162,8 @@ impl Handoff {
         let mut threads = self.threads();
         if threads.standing_by > 0 {
             threads.summoned = true;
+            // It needs the lock as soon as it is awake.
+            drop(threads);
             self.wake.notify_one();
             return Summons::Woken;
         }

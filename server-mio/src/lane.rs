@@ -12,6 +12,7 @@ use mio::{Poll, Registry, Waker};
 use crate::clock::millis;
 use crate::connection::{Connection, Next, Ready};
 use crate::event_loop::{Core, Job, WAKER};
+use crate::forecast::Forecast;
 use crate::gateway::panicked;
 use crate::handoff::{Handoff, Summons};
 use crate::inbox::{Inbox, Message};
@@ -27,13 +28,14 @@ pub(crate) struct Lane {
     /// Tried, and not waited for but at the very end ([`clear_late`](Self::clear_late)).
     core: spin::Mutex<Core>,
     pub(crate) handoff: Arc<Handoff>,
-    batch: Arc<Batch>,
+    pub(crate) forecast: Arc<Forecast>,
+    pub(crate) batch: Arc<Batch>,
     pub(crate) inbox: Arc<Inbox>,
-    registry: Arc<Registry>,
+    pub(crate) registry: Arc<Registry>,
     waiting: Waiting,
     /// Whether it was said that threads cannot be made.
     has_complained: AtomicBool,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Lane {
@@ -49,10 +51,10 @@ impl Lane {
         let registry = Arc::new(core.registry()?);
         let waiting = Waiting::new(shared.config.max_pending, millis(shared.config.pending_timeout));
         let handoff = Arc::new(Handoff::new(threads));
-        let batch = Arc::default();
+        let (forecast, batch) = (Arc::new(Forecast::new()), Arc::default());
         let has_complained = AtomicBool::new(false);
         let core = spin::Mutex::new(core);
-        Ok(Arc::new(Self { index, core, handoff, batch, inbox, registry, waiting, has_complained, shared }))
+        Ok(Arc::new(Self { index, core, handoff, forecast, batch, inbox, registry, waiting, has_complained, shared }))
     }
 
     /// Wakes a thread that should lead, or makes one.
@@ -74,13 +76,7 @@ impl Lane {
 
     /// The life of a thread.
     fn run(self: &Arc<Self>) {
-        let mut worker = Worker::new(
-            self.shared.clone(),
-            self.inbox.clone(),
-            self.registry.clone(),
-            self.batch.clone(),
-            self.handoff.clone(),
-        );
+        let mut worker = Worker::new(self.clone());
         while self.handoff.stand_by() {
             if let Some(core) = self.try_lock() {
                 self.handoff.take_over();

@@ -25,6 +25,7 @@
 //! | `server.rs` | start, the monitor that sees who blocks, shutdown |
 //! | `event_loop.rs`, `event_loop/accept.rs` | what the leader of a loop works on: events, places, deadlines; who comes in |
 //! | `lane.rs`, `handoff.rs`, `inbox.rs` | a loop with its threads: who leads, who stands by, what others have to say to it |
+//! | `forecast.rs` | which requests have blocked before, so that the loop is handed on in time |
 //! | `connection.rs`, `connection/` | one connection as a state machine: head, body, response, end |
 //! | `worker.rs` | what a thread brings along to drive connections |
 //! | `gateway.rs`, `gateway/` | one response: `start_response`, the body, its framing; files |
@@ -39,6 +40,7 @@ mod clock;
 mod config;
 mod connection;
 mod event_loop;
+mod forecast;
 mod gateway;
 mod h1;
 mod handoff;

@@ -31,7 +31,7 @@ const SLOW_TICKETS: u64 = 8;
 /// How often it looks while several applications block, so that a loop stands still for a shorter time.
 const FAST_TICK: Duration = Duration::from_micros(100);
 /// For how many ticks after a hand-off it looks more often, and after how many quiet ones it sleeps.
-const FAST_TICKS: u32 = 1000;
+const FAST_TICKS: u32 = 100;
 const QUIET_TICKS: u32 = 50;
 
 /// A server that is bound, and serves when it is told to.

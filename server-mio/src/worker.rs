@@ -6,17 +6,19 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use gateway_spec::Peer;
+use gateway_spec::{Peer, Request};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
 use crate::clock::{Patience, millis};
+use crate::forecast::{Expectation, Forecast, Kind, Stopwatch};
 use crate::h1::head::Limits;
 use crate::h1::heads::Heads;
 use crate::h1::known::Known;
 use crate::handoff::{Handoff, Ticket};
 use crate::inbox::Inbox;
 use crate::input::patience;
+use crate::lane::Lane;
 use crate::output::Stash;
 use crate::server::Shared;
 use crate::socket::Socket;
@@ -101,6 +103,9 @@ pub(crate) struct Worker {
     /// The ticket with which this thread drives, if it has left the lead for it.
     pub(crate) ticket: Option<Ticket>,
     handoff: Arc<Handoff>,
+    forecast: Arc<Forecast>,
+    /// To summon another leader.
+    lane: Arc<Lane>,
     pub(crate) limits: Limits,
     /// In milliseconds.
     pub(crate) head_timeout: u64,
@@ -128,13 +133,8 @@ impl Drop for Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        shared: Arc<Shared>,
-        inbox: Arc<Inbox>,
-        registry: Arc<Registry>,
-        batch: Arc<Batch>,
-        handoff: Arc<Handoff>,
-    ) -> Self {
+    pub(crate) fn new(lane: Arc<Lane>) -> Self {
+        let shared = lane.shared.clone();
         let config = &shared.config;
         Self {
             requests: shared.counts.requests.join(),
@@ -149,11 +149,13 @@ impl Worker {
             bodies: Spares::new(4 * BUFFER),
             outs: Spares::new(4 * BUFFER),
             shared,
-            inbox,
-            registry,
-            batch,
+            inbox: lane.inbox.clone(),
+            registry: lane.registry.clone(),
+            batch: lane.batch.clone(),
             ticket: None,
-            handoff,
+            handoff: lane.handoff.clone(),
+            forecast: lane.forecast.clone(),
+            lane,
         }
     }
 
@@ -166,6 +168,47 @@ impl Worker {
     /// Whether nobody has taken over the loop: then somebody will, if this thread blocks.
     pub(crate) fn is_leading(&self) -> bool {
         self.ticket.is_some_and(|ticket| self.handoff.is_current(ticket))
+    }
+
+    /// Before the application is called: hands the loop on if the call is expected to block. With a watch, it is to be
+    /// [learnt](Self::learn) from.
+    #[inline(always)]
+    pub(crate) fn look_ahead(&self, request: &Request<'_>) -> Option<Stopwatch> {
+        if self.forecast.is_empty() { None } else { self.consult(request) }
+    }
+
+    #[inline(never)]
+    fn consult(&self, request: &Request<'_>) -> Option<Stopwatch> {
+        let expectation = self.forecast.expects(Kind::new(request.method, request.path));
+        if expectation == Expectation::Nothing || !self.is_leading() {
+            return None;
+        }
+        if expectation == Expectation::Blocks {
+            // Without threads enough it is called all the same: it was looked that there is one to lead.
+            self.lane.summon();
+        }
+        Some(Stopwatch::start())
+    }
+
+    /// After the application was called.
+    #[inline(always)]
+    pub(crate) fn look_back(&mut self, request: &Request<'_>, watch: Option<Stopwatch>) {
+        if watch.is_some() || self.ticket.is_some_and(|ticket| self.handoff.was_seen(ticket)) {
+            self.learn(request, watch);
+        }
+    }
+
+    #[inline(never)]
+    fn learn(&mut self, request: &Request<'_>, watch: Option<Stopwatch>) {
+        let kind = Kind::new(request.method, request.path);
+        match watch {
+            Some(watch) => self.forecast.learn(kind, watch.has_blocked()),
+            // The loop had to be taken from it.
+            None if !self.is_leading() => self.forecast.learn(kind, true),
+            None => self.forecast.suspect(kind),
+        }
+        // What comes after it in the same drive has nothing to do with that.
+        self.ticket = self.ticket.filter(|_| self.is_leading());
     }
 
     /// Whether there are threads enough for an application to wait with its client for the rest of a request. Others

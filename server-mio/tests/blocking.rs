@@ -377,39 +377,55 @@ fn a_deadline_that_was_met_at_the_last_moment_is_none() {
     assert!(client.response().ends_with("done"));
 }
 
+/// An application that sleeps for requests to `/short`, and how many of them were in it at most at the same time.
+fn sleeper(sleep: Duration) -> (Site, impl Fn() -> usize + Sync) {
+    let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let counts = inside.clone();
+    let app = move |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<&'static str, Error> {
+        if environ.raw_path() == "/short" {
+            let (now, most) = &*counts;
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            thread::sleep(sleep);
+            now.fetch_sub(1, Ordering::SeqCst);
+        }
+        ok(start_response)?;
+        Ok("done")
+    };
+    (Site::new(app), move || inside.1.load(Ordering::SeqCst))
+}
+
+/// Asks for a path again and again, until this is so.
+fn ask(site: &Site, path: &str, until: impl Fn() -> bool) {
+    let mut client = site.connect();
+    let deadline = Instant::now() + support::PATIENCE;
+    while !until() {
+        assert!(Instant::now() < deadline, "never");
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(client.response().ends_with("done"));
+    }
+}
+
 /// Calls that are short, but not too short to be served side by side, are: also when none has blocked for a while, and the
 /// monitor looks less often.
 #[test]
 fn short_calls_after_a_lull() {
-    let inside = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
-    let site = Site::new({
-        let inside = inside.clone();
-        move |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<&'static str, Error> {
-            if environ.raw_path() == "/short" {
-                let (now, most) = &*inside;
-                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                thread::sleep(Duration::from_millis(2));
-                now.fetch_sub(1, Ordering::SeqCst);
-            }
-            ok(start_response)?;
-            Ok("done")
-        }
-    });
-    let asks = |path: &str, until: &dyn Fn() -> bool| {
-        let mut client = site.connect();
-        let deadline = Instant::now() + support::PATIENCE;
-        while !until() {
-            assert!(Instant::now() < deadline, "never");
-            client.send(&format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
-            assert!(client.response().ends_with("done"));
-        }
-    };
+    let (site, most) = sleeper(Duration::from_millis(2));
     let lull = Instant::now();
-    asks("/", &|| lull.elapsed() > Duration::from_millis(600));
-    let side_by_side = || inside.1.load(Ordering::SeqCst) > 1;
+    ask(&site, "/", || lull.elapsed() > Duration::from_millis(600));
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| asks("/short", &side_by_side));
+            scope.spawn(|| ask(&site, "/short", || most() > 1));
+        }
+    });
+}
+
+/// Calls that are too short to be met twice by the monitor are known after a few of them, and served side by side.
+#[test]
+fn calls_too_short_to_be_met_twice() {
+    let (site, most) = sleeper(Duration::from_micros(400));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| ask(&site, "/short", || most() > 5));
         }
     });
 }

@@ -128,18 +128,21 @@ impl Connection {
         (self.scan, self.taken) = (Scan::new(), head.length);
         let who = Arc::clone(&self.who);
         let asked = Asked::new(&who, &head);
-        loop {
+        let watch = worker.look_ahead(&asked.request);
+        let tried = loop {
             let tried = self.call_with::<false>(worker, &asked);
             let goes_on = matches!(tried, Tried::Done)
                 && *turn > 1
                 && !self.out.is_full()
                 && known.is_at(&buffer[self.start + head.length..self.end]);
             if !goes_on {
-                return tried;
+                break tried;
             }
             *turn -= 1;
             self.start += head.length;
-        }
+        };
+        worker.look_back(&asked.request, watch);
+        tried
     }
 
     /// Reads the head at the beginning, and goes on with its request.

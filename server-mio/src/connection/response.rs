@@ -24,7 +24,11 @@ impl Connection {
     /// Calls the application with one request.
     pub(super) fn call<const HAS_BODY: bool>(&mut self, worker: &mut Worker, head: &Head<'_, '_>) -> Tried {
         let who = Arc::clone(&self.who);
-        self.call_with::<HAS_BODY>(worker, &Asked::new(&who, head))
+        let asked = Asked::new(&who, head);
+        let watch = worker.look_ahead(&asked.request);
+        let tried = self.call_with::<HAS_BODY>(worker, &asked);
+        worker.look_back(&asked.request, watch);
+        tried
     }
 
     /// Calls the application. Most requests have no body: for them all that has to do with bodies is left out.
