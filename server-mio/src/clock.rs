@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A clock of milliseconds that somebody has to move: the loops when they wake up, and the monitor while applications
-/// run. So that asking it costs no call.
+/// A clock of milliseconds that somebody has to move, so that asking it costs no call: the loops when they wake up, the
+/// monitor while applications run, and a thread that comes back from one that has blocked.
 #[derive(Debug)]
 pub(crate) struct Clock {
     start: Instant,

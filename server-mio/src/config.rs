@@ -107,7 +107,8 @@ pub struct Config {
     /// of a second, as long as there are threads enough.
     pub body_buffer: usize,
 
-    /// Asked before anything is read from a new connection; `false` closes it without a word.
+    /// Asked before anything is read from a new connection; `false` closes it without a word. It should not wait,
+    /// as its loop does.
     pub verify_peer: Option<VerifyPeer>,
     /// Told of what went wrong on a connection. It never stops the server, whatever it is.
     pub on_error: Option<OnError>,

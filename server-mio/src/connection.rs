@@ -69,6 +69,8 @@ impl Ready {
     pub(crate) const GONE: Self = Self(8);
     /// A deadline has passed.
     pub(crate) const DEADLINE: Self = Self(16);
+    /// The body has something.
+    pub(crate) const WOKEN: Self = Self(32);
 
     pub(crate) const fn has(self, other: Self) -> bool {
         self.0 & other.0 != 0
@@ -84,7 +86,7 @@ impl Ready {
 pub(crate) enum Next {
     /// Its client, until a deadline.
     Wait(u64),
-    /// Its next request, until a deadline; the only state in which it may be shed.
+    /// Its next request, until a deadline. It may be shed, as may who has sent nothing for a while after it came.
     Idle(u64),
     /// As idle, but it has asked for no events yet: to be driven again in a moment.
     Soon(u64),
@@ -134,6 +136,8 @@ pub(crate) struct Connection {
     /// Whether a read may give something.
     readable: bool,
     finished: bool,
+    /// Whether the client has gone, or was given up. The event is told once, and no thread may be free to act on it then.
+    is_gone: bool,
     /// Whether there are events of it: not before it has to wait for the first.
     is_watched: bool,
     /// Whether its end was awaited without events.
@@ -206,6 +210,7 @@ impl Connection {
             alarm: None,
             readable: false,
             finished: false,
+            is_gone: false,
             is_watched: false,
             is_left: false,
             writes_are_watched: false,
@@ -254,13 +259,14 @@ impl Connection {
     fn advance(&mut self, worker: &mut Worker, ready: Ready, may_block: bool) -> Next {
         self.readable |= ready.has(Ready::READ);
         self.finished |= ready.has(Ready::FINISHED);
-        if ready.has(Ready::GONE)
+        self.is_gone |= ready.has(Ready::GONE);
+        if self.is_gone
             && let Some(next) = self.gone(worker, may_block)
         {
             return next;
         }
         if ready.has(Ready::DEADLINE)
-            && let Some(next) = self.expire(worker)
+            && let Some(next) = self.expire(worker, may_block)
         {
             return next;
         }
@@ -333,6 +339,14 @@ impl Connection {
         let stream = &self.socket.stream;
         let sent = if last { self.out.flush_last(stream) } else { self.out.flush(stream) };
         self.sent(worker, sent)
+    }
+
+    /// At the end, whatever brought it: nothing of the loop keeps the connection.
+    #[inline]
+    pub(crate) fn leave(&mut self, worker: &Worker) {
+        if std::mem::take(&mut self.batching) {
+            worker.batch.send_of(&self.socket);
+        }
     }
 
     /// As [`send`](Self::send) where it is not the last that is sent: for the one place where most answers are.

@@ -147,6 +147,9 @@ impl Core {
     /// waits for a thread could have this one.
     pub(crate) fn next(&mut self, waiting: &Waiting, may_block: impl Fn() -> bool) -> Option<Job> {
         loop {
+            if self.stopped || (self.listener.is_none() && self.is_done(waiting)) {
+                return None;
+            }
             if let Some(connection) = self.refused.pop_front() {
                 return Some(Job::Overload(connection));
             }
@@ -162,6 +165,7 @@ impl Core {
             }
             if !waiting.is_empty() {
                 if let Some(connection) = waiting.expired(self.shared.clock.now()) {
+                    self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
                     return Some(Job::Overload(connection));
                 }
                 if may_block()
@@ -169,9 +173,6 @@ impl Core {
                 {
                     return Some(Job::Drive(connection, Ready::NONE));
                 }
-            }
-            if self.stopped || (self.listener.is_none() && self.is_done(waiting)) {
-                return None;
             }
             if !self.acceptable {
                 self.turn(waiting);
@@ -190,7 +191,7 @@ impl Core {
 
     /// Takes all connections that no thread has, at the end, and those that come back. They do not count any more.
     pub(crate) fn clear(&mut self, waiting: &Waiting) -> VecDeque<Box<Connection>> {
-        self.listener = None;
+        self.listen_no_more();
         self.read_messages(waiting, self.shared.clock.now());
         self.shared.counts.newcomers.fetch_sub(self.newcomers.len(), Ordering::SeqCst);
         self.newcomers.clear();
@@ -262,6 +263,7 @@ impl Core {
             }
             Next::Thread { fresh } => {
                 if let Err(connection) = waiting.push(connection, fresh, now) {
+                    self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
                     self.refused.push_back(connection);
                 }
                 return;
@@ -325,7 +327,8 @@ impl Core {
         for event in &self.events {
             match event.token() {
                 WAKER => woken = true,
-                LISTENER => self.acceptable = true,
+                // One that came before the end of listening may be seen after it.
+                LISTENER => self.acceptable |= self.listener.is_some(),
                 Token(token) => {
                     let mut ready = Ready::NONE;
                     if event.is_readable() {
@@ -394,12 +397,23 @@ impl Core {
         self.inbox.take(&mut messages);
         for message in messages.drain(..) {
             match message {
-                Message::Returned(token, connection, next) => self.settle(token, connection, next, waiting),
-                Message::Woken(token) => self.ready.push_back((token, Ready::NONE)),
+                Message::Returned(token, connection, next) => {
+                    self.settle(token, connection, next, waiting);
+                    if self.stop_at != u64::MAX {
+                        // It was away when all others were asked whether they have anything to do.
+                        self.ready.push_back((token, Ready::READ));
+                    }
+                }
+                Message::Woken(token) => self.ready.push_back((token, Ready::WOKEN)),
                 Message::Look => self.let_in(),
                 Message::Shed => {
                     self.shed(now);
                 }
+                // Another loop may have made room meanwhile.
+                Message::MakeRoom if self.shared.counts.is_full(self.shared.config.max_connections) => {
+                    self.shed(now);
+                }
+                Message::MakeRoom => {}
                 Message::Shutdown => self.shut_down(now),
             }
         }

@@ -40,6 +40,8 @@ pub(crate) struct Exchange {
     /// Whether the body has said that it has nothing yet, and how often in a row.
     pub(crate) has_paused: bool,
     pub(crate) pauses: u8,
+    /// For how many milliseconds the body was waited for.
+    pub(crate) waited: u64,
     /// How many bytes of content were queued or sent.
     pub(crate) content: u64,
     /// How the client keeps up with `write`, and when it was last waited for.
@@ -93,6 +95,7 @@ impl Exchange {
             written: None,
             has_paused: false,
             pauses: 0,
+            waited: 0,
             content: 0,
             input,
         }
@@ -119,6 +122,7 @@ impl Exchange {
             aborted: _,
             has_paused: _,
             pauses: _,
+            waited: _,
             content: _,
             written: _,
         } = self;
@@ -169,15 +173,17 @@ impl Responder<'_> {
         returned: Result<Result<Bytes, Body>, Error>,
         rest: &mut Option<Content>,
     ) -> Progress {
+        if self.exchange.aborted {
+            // A write has failed, whatever the application made of that: nothing can follow it, and it is no news.
+            if let Ok(body) = returned {
+                self.close(&mut Content::Body(body.map_or_else(|body| body, Body::from)));
+            }
+            return Progress::Over;
+        }
         let body = match returned {
             Ok(body) => body,
             Err(error) => return self.fail(&error),
         };
-        if self.exchange.aborted {
-            // A write has failed, whatever the application made of that: nothing can follow it.
-            self.close(&mut Content::Body(body.map_or_else(|body| body, Body::from)));
-            return Progress::Over;
-        }
         match body {
             Ok(block) => self.only_block(block),
             Err(body) => self.begin_stream(body, rest),
@@ -286,10 +292,12 @@ impl Responder<'_> {
             }
             // A body that knows its length lets the head tell it; one that knows that this was its last block lets the
             // end go with it.
+            let before = self.socket.clock.now();
             let next = catch_unwind(AssertUnwindSafe(|| match body.next(self) {
                 Some(Ok(block)) if !block.is_empty() => (Some(Ok(block)), body.len()),
                 next => (next, None),
             }));
+            self.exchange.waited += self.socket.clock.now() - before;
             if self.exchange.aborted {
                 return Progress::Over; // a write has failed in it, as in `begin`
             }

@@ -137,6 +137,11 @@ impl Handoff {
         self.detached.load(Ordering::SeqCst) <= self.cap as isize / 4
     }
 
+    /// For the monitor: whether some application blocks at this moment.
+    pub(crate) fn has_detached(&self) -> bool {
+        self.detached.load(Ordering::SeqCst) > 0
+    }
+
     /// For the monitor: whether several applications block at this moment. A thread that was only not given a processor
     /// looks like one that blocks, but comes back soon.
     pub(crate) fn is_crowded(&self) -> bool {
@@ -167,8 +172,11 @@ impl Handoff {
             self.wake.notify_one();
             return Summons::Woken;
         }
-        if threads.summoned {
-            // One that was made for this has not come yet: on a busy machine that takes a while, and no more are needed.
+        let busy = 1 + usize::try_from(self.detached.load(Ordering::SeqCst)).unwrap_or(0);
+        if threads.summoned || threads.total > busy {
+            // One that was made, or is done with its connection, has not come yet: on a busy machine that takes a while, and
+            // no more are needed.
+            threads.summoned = true;
             return Summons::Woken;
         }
         if threads.total >= self.cap || threads.ended {
@@ -229,10 +237,11 @@ impl Handoff {
         self.threads().total
     }
 
-    /// Waits until all threads have left, at most this long.
-    pub(crate) fn wait_until_empty(&self, timeout: Duration) {
+    /// Waits until all threads have left, at most this long; says whether they have.
+    pub(crate) fn wait_until_empty(&self, timeout: Duration) -> bool {
         let threads = self.threads();
-        drop(self.wake.wait_timeout_while(threads, timeout, |threads| threads.total > 0));
+        let left = self.wake.wait_timeout_while(threads, timeout, |threads| threads.total > 0);
+        left.unwrap_or_else(PoisonError::into_inner).0.total == 0
     }
 }
 
@@ -266,11 +275,17 @@ impl Doze {
         }
     }
 
-    /// Sleeps until woken, unless `busy` says that there is something to see after all.
-    pub(crate) fn sleep(&self, busy: impl Fn() -> bool) {
+    /// Sleeps until woken, unless `busy` says that there is something to see after all; with a limit, for about so long.
+    pub(crate) fn sleep(&self, limit: Option<Duration>, busy: impl Fn() -> bool) {
         self.asleep.store(true, Ordering::SeqCst);
         while self.asleep.load(Ordering::SeqCst) && !busy() {
-            std::thread::park();
+            match limit {
+                Some(limit) => {
+                    std::thread::park_timeout(limit);
+                    break;
+                }
+                None => std::thread::park(),
+            }
         }
         self.asleep.store(false, Ordering::SeqCst);
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use gateway_spec::Peer;
 
-/// May refuse a peer before anything is read from it.
+/// May refuse a peer before anything is read from it. It should not wait: the loop that has accepted does nothing else
+/// meanwhile.
 pub type VerifyPeer = Arc<dyn Fn(&Peer) -> bool + Send + Sync>;
 
 /// Sees what went wrong on a connection.
@@ -34,7 +35,7 @@ pub struct Exchange<'e> {
     pub bytes: u64,
     /// Whether the response was cut before its end.
     pub aborted: bool,
-    /// How long it took from the arrival of the head to the end of the response.
+    /// How long it took from the call of the application, or the refusal, to the end of the response.
     pub duration: Duration,
     /// The `Referer` field, octets.
     pub referer: Option<&'e [u8]>,
@@ -52,7 +53,7 @@ pub struct Stats {
     pub open: usize,
     /// Requests that reached the application.
     pub requests: u64,
-    /// Connections refused with 503, or closed to make room.
+    /// Connections and requests refused with 503, and idle connections closed to make room.
     pub refused: u64,
     /// Threads that serve connections or wait for one.
     pub threads: usize,

@@ -15,8 +15,10 @@ pub(crate) enum Message {
     Woken(usize),
     /// A thread has become free while requests wait for one, or a place while newcomers wait for one.
     Look,
-    /// Newcomers of another loop need places: an idle connection should go.
+    /// Another loop wants for descriptors: an idle connection should go.
     Shed,
+    /// Newcomers of another loop need places: the same, if there are none.
+    MakeRoom,
     /// The server's state has changed.
     Shutdown,
 }

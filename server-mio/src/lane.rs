@@ -95,9 +95,12 @@ impl Lane {
     fn lead<'l>(&'l self, mut core: spin::MutexGuard<'l, Core>, worker: &mut Worker) {
         loop {
             let Some(job) = core.next(&self.waiting, || !self.handoff.is_last()) else {
-                self.clear(core, worker);
+                let rest = core.clear(&self.waiting);
+                drop(core);
+                // First of all, as what follows is the application's, and may take its time.
                 self.handoff.end();
                 self.shared.doze.wake();
+                give_up(rest, worker);
                 self.clear_late(worker);
                 return;
             };
@@ -124,19 +127,12 @@ impl Lane {
         }
     }
 
-    /// Ends the connections that no thread has, when the loop has ended.
-    fn clear(&self, mut core: spin::MutexGuard<'_, Core>, worker: &mut Worker) {
-        let rest = core.clear(&self.waiting);
-        drop(core);
-        // Bodies that are cut short are closed like others; outside of the lock, as they are the application's.
-        rest.into_iter().for_each(|mut connection| connection.give_up(worker));
-    }
-
-    /// The same for those that came back while the first who did it had the lock: nobody else would look into the inbox.
+    /// Ends the connections that came back while the first who did it had the lock: nobody else would look into the inbox.
     /// Done by both sides, after the end was noted and after the connection was sent: whoever is later sees it.
     fn clear_late(&self, worker: &mut Worker) {
         // The other side may have it, or a thread that was just summoned: for no longer than it takes to empty a list.
-        self.clear(lock(&self.core), worker);
+        let rest = lock(&self.core).clear(&self.waiting);
+        give_up(rest, worker);
     }
 
     /// A detached thread drives requests that wait for one. It may find the loop free meanwhile, and then leads it.
@@ -159,6 +155,24 @@ impl Lane {
         }
         None
     }
+}
+
+/// Ends connections that no thread has, when their loop has ended. Bodies that are cut short are closed like others.
+fn give_up(connections: VecDeque<Box<Connection>>, worker: &mut Worker) {
+    for mut connection in connections {
+        guarded(&worker.shared.clone(), || {
+            connection.give_up(worker);
+            connection.leave(worker);
+            drop(connection);
+        });
+    }
+}
+
+/// What the application does is caught where it is called; what comes here is a panic of what it has left behind, of a hook,
+/// or a fault in this crate. The thread survives it.
+fn guarded<R>(shared: &Shared, what: impl FnOnce() -> R) -> Option<R> {
+    let done = catch_unwind(AssertUnwindSafe(what));
+    done.map_err(|panic| shared.config.errors.write(&format!("server-mio: {}\n", panicked(panic)))).ok()
 }
 
 /// As [`drive`], for who does not lead.
@@ -186,9 +200,8 @@ fn drive(worker: &mut Worker, job: Job, may_block: bool) -> (usize, Option<Box<C
     });
     if next == Next::Close {
         // Closed here, without the lock.
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(connection))) {
-            worker.shared.config.errors.write(&format!("server-mio: {}\n", panicked(panic)));
-        }
+        connection.leave(worker);
+        guarded(&worker.shared, || drop(connection));
         return (token, None, next);
     }
     (token, Some(connection), next)

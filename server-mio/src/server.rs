@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,11 @@ const FAST_TICK: Duration = Duration::from_micros(100);
 /// For how many ticks after a hand-off it looks more often, and after how many quiet ones it sleeps.
 const FAST_TICKS: u32 = 100;
 const QUIET_TICKS: u32 = 50;
+/// For how long it sleeps while an application blocks that was left to itself.
+const SLUMBER: Duration = Duration::from_millis(50);
+
+/// For how long the end of threads is waited for that have only to notice that they should.
+const GRACE: Duration = Duration::from_millis(100);
 
 /// A server that is bound, and serves when it is told to.
 ///
@@ -62,8 +67,11 @@ pub struct Handle(Arc<Control>);
 /// What a handle and the server share.
 #[derive(Debug, Default)]
 struct Control {
-    state: AtomicU8,
-    running: OnceLock<(Arc<Shared>, Vec<Arc<Lane>>)>,
+    state: Arc<AtomicU8>,
+    /// When it was first asked to end.
+    ended: OnceLock<Instant>,
+    /// Handles do not keep the application, which ends with the last thread of the server.
+    running: OnceLock<(Arc<Counts>, Vec<Weak<Lane>>)>,
 }
 
 /// How far a server is from its end.
@@ -82,11 +90,11 @@ pub(crate) struct Shared {
     pub(crate) info: ServerInfo,
     pub(crate) app: Box<dyn Application>,
     pub(crate) clock: Arc<Clock>,
-    pub(crate) counts: Counts,
+    pub(crate) counts: Arc<Counts>,
     pub(crate) doze: Doze,
     /// Of all loops, so that each can reach the others.
     pub(crate) inboxes: OnceLock<Vec<Arc<Inbox>>>,
-    control: Arc<Control>,
+    state: Arc<AtomicU8>,
 }
 
 /// Counts for [`Stats`].
@@ -144,6 +152,11 @@ impl Counts {
         one_more(&self.open, most)
     }
 
+    /// Whether `most` connections are open.
+    pub(crate) fn is_full(&self, most: usize) -> bool {
+        self.open.load(Ordering::SeqCst) >= most
+    }
+
     /// Counts one more connection that is turned away, unless there are `most`.
     pub(crate) fn turn_away_one(&self, most: usize) -> bool {
         one_more(&self.turned_away, most)
@@ -167,7 +180,11 @@ impl Shared {
     }
 
     pub(crate) fn state(&self) -> State {
-        self.control.state()
+        match self.state.load(Ordering::Relaxed) {
+            0 => State::Running,
+            1 => State::Draining,
+            _ => State::Stopping,
+        }
     }
 
     /// Whether connections should not be kept.
@@ -180,16 +197,6 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shared").field("config", &self.config).field("counts", &self.counts).finish_non_exhaustive()
-    }
-}
-
-impl Control {
-    fn state(&self) -> State {
-        match self.state.load(Ordering::Relaxed) {
-            0 => State::Running,
-            1 => State::Draining,
-            _ => State::Stopping,
-        }
     }
 }
 
@@ -241,22 +248,22 @@ impl Server {
         let Self { listener, address, config, handle } = self;
         let (listeners, file) = listener.split(config.threads)?;
         let threads = config.max_threads.div_ceil(config.threads);
-        let counts = Counts {
+        let counts = Arc::new(Counts {
             accepted: AtomicU64::new(0),
             open: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             turned_away: AtomicUsize::new(0),
             newcomers: AtomicUsize::new(0),
             requests: Requests::default(),
-        };
+        });
         let shared = Arc::new(Shared {
             info: server_info(&config, &address),
             app: Box::new(app),
             clock: Arc::new(Clock::new()),
-            counts,
+            counts: counts.clone(),
             doze: Doze::default(),
             inboxes: OnceLock::new(),
-            control: handle.0.clone(),
+            state: handle.0.state.clone(),
             config,
         });
         let lanes = listeners.into_iter().enumerate();
@@ -265,10 +272,9 @@ impl Server {
         // Set once, before anybody asks.
         let _ = shared.inboxes.set(lanes.iter().map(|lane| lane.inbox.clone()).collect());
         // A handle may be asked as soon as somebody has been served.
-        let _ = handle.0.running.set((shared.clone(), lanes.clone()));
+        let _ = handle.0.running.set((counts, lanes.iter().map(Arc::downgrade).collect()));
         for lane in &lanes {
-            // One to lead, one to stand by.
-            lane.summon();
+            // One to lead; the next is made when it is needed.
             lane.summon();
             if lane.handoff.count() == 0 && !lane.handoff.has_ended() {
                 handle.stop();
@@ -281,10 +287,10 @@ impl Server {
         }
         watch(&shared, &lanes);
         // Threads that are in the application have as long as a shutdown may take, and are left alone then.
-        let patience = if shared.state() == State::Stopping { Duration::ZERO } else { shared.config.shutdown_timeout };
-        let start = Instant::now();
+        let (start, begun) = (Instant::now(), *handle.0.ended.get_or_init(Instant::now));
+        let is_patient = || shared.state() != State::Stopping && begun.elapsed() < shared.config.shutdown_timeout;
         for lane in &lanes {
-            lane.handoff.wait_until_empty(patience.saturating_sub(start.elapsed()).max(Duration::from_millis(100)));
+            while !lane.handoff.wait_until_empty(GRACE / 2) && (is_patient() || start.elapsed() < GRACE) {}
         }
         drop(file);
         Ok(())
@@ -316,7 +322,12 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
         quiet = if busy { 0 } else { quiet + 1 };
         if quiet > QUIET_TICKS {
             let same = || lanes.iter().zip(&seen).all(|(lane, seen)| lane.handoff.look() == *seen);
-            shared.doze.sleep(|| !same() || lanes.iter().any(|lane| lane.handoff.has_ended()));
+            // Who is in an application and not in a loop comes back to a clock that is right.
+            let limit = lanes.iter().any(|lane| lane.handoff.has_detached()).then_some(SLUMBER);
+            shared.doze.sleep(limit, || !same() || lanes.iter().all(|lane| lane.handoff.has_ended()));
+            if same() {
+                continue;
+            }
             quiet = 0;
             // The first request after a while. That there were few says nothing about how long they take.
             lanes.iter().zip(&mut seen).for_each(|(lane, seen)| *seen = lane.handoff.look());
@@ -362,33 +373,36 @@ impl Handle {
     /// Ends the server gracefully: nobody is let in any more, idle connections are closed, requests that have begun are
     /// answered. What takes longer than [`shutdown_timeout`](Config::shutdown_timeout) is cut.
     pub fn shutdown(&self) {
-        self.0.state.fetch_max(1, Ordering::SeqCst);
-        self.notify();
+        self.end(1);
     }
 
     /// Ends the server now: connections are cut. A thread that is in the application is left to itself.
     pub fn stop(&self) {
-        self.0.state.fetch_max(2, Ordering::SeqCst);
-        self.notify();
+        self.end(2);
     }
 
     /// Counts since the server began.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let Some((shared, lanes)) = self.0.running.get() else { return Stats::default() };
-        let counts = &shared.counts;
+        let Some((counts, lanes)) = self.0.running.get() else { return Stats::default() };
         Stats {
             accepted: counts.accepted.load(Ordering::Relaxed),
             open: counts.open.load(Ordering::Relaxed),
             requests: counts.requests.total(),
             refused: counts.refused.load(Ordering::Relaxed),
-            threads: lanes.iter().map(|lane| lane.handoff.count()).sum(),
+            threads: lanes.iter().filter_map(Weak::upgrade).map(|lane| lane.handoff.count()).sum(),
         }
+    }
+
+    fn end(&self, state: u8) {
+        self.0.ended.get_or_init(Instant::now);
+        self.0.state.fetch_max(state, Ordering::SeqCst);
+        self.notify();
     }
 
     fn notify(&self) {
         if let Some((_, lanes)) = self.0.running.get() {
-            lanes.iter().for_each(|lane| lane.inbox.send(Message::Shutdown));
+            lanes.iter().filter_map(Weak::upgrade).for_each(|lane| lane.inbox.send(Message::Shutdown));
         }
     }
 }

@@ -34,10 +34,15 @@ impl Socket {
         self.tells_end.store(true, Ordering::SeqCst);
     }
 
+    /// Whether the end of the connection is that of the response.
+    pub(crate) fn tells_end(&self) -> bool {
+        self.tells_end.load(Ordering::SeqCst)
+    }
+
     /// Cuts the connection of a thread that may be anywhere in the application.
     pub(crate) fn cut(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        if self.tells_end.load(Ordering::SeqCst) {
+        if self.tells_end() {
             // A proper end would make the response look whole: its thread finds that it was stopped, and resets.
             self.reset_on_close();
             self.stream.shutdown_read();

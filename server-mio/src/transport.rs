@@ -95,8 +95,8 @@ impl Listener {
     }
 
     /// A listener for each of `count` event loops. A TCP address that was bound here gets a socket for each, among which
-    /// the kernel spreads the connections; any other socket is shared. Nobody else listens then, so that the end of the
-    /// loops is the end of listening; the file is to be kept for as long.
+    /// the kernel spreads the connections; any other socket is shared. The end of the loops is the end of listening, unless
+    /// somebody else has the socket; the file is to be kept for as long.
     pub(crate) fn split(self, count: usize) -> io::Result<(Vec<LoopListener>, Option<SocketFile>)> {
         let mut listeners = Vec::with_capacity(count);
         for index in 0..count {
@@ -197,6 +197,15 @@ impl LoopListener {
             Self::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
             Self::Unix(listener) => registry.register(listener, token, Interest::READABLE),
         }
+    }
+
+    /// No more events of it. To close it is not enough, as others may have the same socket.
+    pub(crate) fn deregister(&mut self, registry: &Registry) {
+        // It fails only if it was not registered.
+        let _ = match self {
+            Self::Tcp(listener) => registry.deregister(listener),
+            Self::Unix(listener) => registry.deregister(listener),
+        };
     }
 }
 

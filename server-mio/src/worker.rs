@@ -40,12 +40,27 @@ impl Batch {
     }
 
     pub(crate) fn set(&self, stash: Arc<Stash>) {
-        *self.lock() = Some(stash);
+        let before = self.lock().replace(stash);
+        if let Some(before) = before {
+            // Of a leader that came in between, and relies on this.
+            before.send();
+        }
     }
 
     /// The owner sends them itself. Another loop leader's may be there by now.
     pub(crate) fn clear(&self, owner: &Arc<Socket>) {
-        self.lock().take_if(|stash| stash.is_of(owner));
+        self.take_of(owner);
+    }
+
+    /// The owner has come to its end without sending them.
+    pub(crate) fn send_of(&self, owner: &Arc<Socket>) {
+        if let Some(stash) = self.take_of(owner) {
+            stash.send();
+        }
+    }
+
+    fn take_of(&self, owner: &Arc<Socket>) -> Option<Arc<Stash>> {
+        self.lock().take_if(|stash| stash.is_of(owner))
     }
 
     pub(crate) fn send(&self) {
@@ -207,8 +222,11 @@ impl Worker {
             None if !self.is_leading() => self.forecast.learn(kind, true),
             None => self.forecast.suspect(kind),
         }
-        // What comes after it in the same drive has nothing to do with that.
-        self.ticket = self.ticket.filter(|_| self.is_leading());
+        if !self.is_leading() {
+            // What comes after it in the same drive has nothing to do with that.
+            self.ticket = None;
+            self.shared.clock.advance();
+        }
     }
 
     /// Whether there are threads enough for an application to wait with its client for the rest of a request. Others

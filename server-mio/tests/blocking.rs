@@ -285,6 +285,7 @@ fn the_last_thread_leads_and_requests_wait() {
     }
     let response = receiver.recv_timeout(support::PATIENCE).unwrap();
     assert!(response.starts_with("HTTP/1.1 503 ") && response.contains("Retry-After: 1\r\n"), "{response}");
+    assert_eq!(site.handle.stats().refused, 1);
     // What does not need the application is done meanwhile.
     let mut bad = site.connect();
     bad.send("GARBAGE\r\n\r\n");
@@ -306,6 +307,7 @@ fn who_waits_too_long_for_a_thread_is_told() {
     blocked.send("GET /call HTTP/1.1\r\nHost: a\r\n\r\n");
     door.until(1);
     assert!(site.get("/").starts_with("HTTP/1.1 503 "));
+    assert_eq!(site.handle.stats().refused, 1);
     door.open();
     assert!(blocked.response().ends_with("done"));
     assert!(site.get("/").ends_with("done"));

@@ -88,7 +88,7 @@ impl Connection {
 
     /// A deadline has passed: what that means now.
     #[inline(never)]
-    pub(super) fn expire(&mut self, worker: &mut Worker) -> Step {
+    pub(super) fn expire(&mut self, worker: &mut Worker, may_block: bool) -> Step {
         let now = self.socket.clock.now();
         let refusable = match &self.phase {
             // Between requests, or before the first: no error, and nobody to tell. An empty line is no beginning of one
@@ -122,6 +122,11 @@ impl Connection {
         if self.writing {
             self.report(worker, &io::ErrorKind::TimedOut.into());
         }
+        if !may_block && matches!(self.phase, Phase::Response(_)) {
+            // To give it up is to drop the application's body.
+            self.is_gone = true;
+            return Some(Next::Thread { fresh: false });
+        }
         self.give_up(worker);
         Some(Next::Close)
     }
@@ -138,6 +143,10 @@ impl Connection {
             if reset {
                 self.socket.reset_on_close();
             }
+        }
+        if self.socket.tells_end() && !self.out.is_empty() {
+            // All was said, but not sent: a proper end would make what was sent look whole.
+            self.socket.reset_on_close();
         }
         self.leave_body(worker);
     }

@@ -128,7 +128,10 @@ impl Connection {
         // Before the question, so that no wake-up falls between question and waker.
         let failed = if exchange.has_paused { self.hand_waker(worker, exchange, content) } else { None };
         let sent = self.out.total;
+        exchange.waited = 0;
         let progress = failed.unwrap_or_else(|| self.responder(worker, exchange).go_on(content));
+        // The time that the body has taken is not the client's.
+        self.pace = self.pace.later(exchange.waited);
         let sent = self.out.total - sent;
         if sent > 0 {
             self.pace.progress(self.socket.clock.now(), usize::try_from(sent).unwrap_or(usize::MAX));
@@ -203,6 +206,8 @@ impl Connection {
     /// The response is at its end; some of it may wait in the output.
     pub(super) fn over(&mut self, worker: &mut Worker, mut exchange: Exchange) -> Step {
         self.writing = false;
+        // A waker that the body has left somewhere is not one of the next.
+        self.alarm.take_if(|alarm| alarm.is_kept());
         if let Some(error) = exchange.error.take() {
             self.report(worker, &error);
         }

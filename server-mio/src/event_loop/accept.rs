@@ -41,7 +41,7 @@ impl Core {
                     self.acceptable = false;
                     if self.shared.is_draining() {
                         // All who had come were let in.
-                        self.listener = None;
+                        self.listen_no_more();
                     }
                     return;
                 }
@@ -63,6 +63,12 @@ impl Core {
                     return;
                 }
             }
+        }
+    }
+
+    pub(super) fn listen_no_more(&mut self) {
+        if let Some(mut listener) = self.listener.take() {
+            listener.deregister(self.poll.registry());
         }
     }
 
@@ -113,13 +119,13 @@ impl Core {
             shared.counts.newcomers.fetch_add(1, Ordering::SeqCst);
             if !self.shed(now) {
                 // Perhaps somebody idles in another loop.
-                shared.tell_others(&self.inbox, || Message::Shed);
+                shared.tell_others(&self.inbox, || Message::MakeRoom);
             }
             self.let_in();
         } else {
             self.refuse(stream, peer);
             // Perhaps somebody idles in another loop, and leaves a place for the next one.
-            shared.tell_others(&self.inbox, || Message::Shed);
+            shared.tell_others(&self.inbox, || Message::MakeRoom);
         }
     }
 

@@ -30,7 +30,7 @@ impl Responder<'_> {
                         *file = shorter;
                         self.send_file(file)
                     }
-                    Err(error) => self.abort(error),
+                    Err(error) => self.fail(&error.into()),
                 };
             }
         }
@@ -48,7 +48,8 @@ impl Responder<'_> {
             let size = usize::try_from(file.remaining().min(turn)).unwrap_or(usize::MAX);
             match rustix::fs::sendfile(&self.socket.stream, file.file(), Some(&mut offset), size) {
                 Ok(0) => {
-                    return self.abort(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter"));
+                    let error = io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter");
+                    return self.fail(&error.into());
                 }
                 Ok(n) => {
                     file.advance(n as u64);
@@ -69,8 +70,10 @@ impl Responder<'_> {
                         }
                     }
                     Ok(None) => break,
-                    Err(error) => return self.abort(error),
+                    Err(error) => return self.fail(&error.into()),
                 },
+                // Nobody can tell whether the file has failed or the connection, but by what it is.
+                Err(rustix::io::Errno::IO) => return self.fail(&io::Error::from(rustix::io::Errno::IO).into()),
                 Err(errno) => return self.abort(errno.into()),
             }
         }

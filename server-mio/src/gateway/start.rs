@@ -48,7 +48,7 @@ impl StartResponse for Responder<'_> {
             front.extend_from_slice(b"\r\n");
         }
         front.extend_from_slice(b"\r\n");
-        Ok(self.flush_all()?)
+        Ok(self.push()?)
     }
 }
 
@@ -70,11 +70,7 @@ impl Write for Responder<'_> {
         for piece in bytes.chunks(64 * 1024) {
             self.out.copy(piece, chunked);
             self.exchange.content += piece.len() as u64;
-            if let Err(error) = self.flush_all() {
-                let kind = error.kind();
-                self.abort(error);
-                return Err(kind.into());
-            }
+            self.push()?;
         }
         Ok(bytes.len())
     }
@@ -85,8 +81,17 @@ impl Write for Responder<'_> {
 }
 
 impl Responder<'_> {
+    /// Sends what was queued. What fails here ends the response, whatever the application makes of it.
+    fn push(&mut self) -> io::Result<()> {
+        self.flush_all().map_err(|error| {
+            let kind = error.kind();
+            self.abort(error);
+            kind.into()
+        })
+    }
+
     /// Sends what was queued, waiting for the client: for `write`, where the application waits too.
-    pub(super) fn flush_all(&mut self) -> io::Result<()> {
+    fn flush_all(&mut self) -> io::Result<()> {
         let patience = patience(&self.shared.config, self.shared.config.write_timeout);
         let now = self.socket.clock.now();
         // The time that the application took between two writes is not the client's.

@@ -34,11 +34,11 @@ mod shutdown;
 #[path = "../../../server-threaded/tests/threads/support.rs"]
 mod support;
 
-/// Whether this is how many threads there may be for so many connections that ask: two for each loop, and one for each
-/// application that seemed to block.
+/// Whether this is how many threads there may be for so many connections that ask: two for each loop, and two for each
+/// connection: one in the application, which seemed to block, and one that has come back and does not stand by yet.
 fn has_threads_for(connections: usize, threads: usize) -> bool {
     let loops = server::Server::builder().threads;
-    (1..=2 * loops + connections).contains(&threads)
+    (1..=2 * (loops + connections)).contains(&threads)
 }
 
 /// Settings with which all clients are in one queue: each loop makes room among its own connections first.
