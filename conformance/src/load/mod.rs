@@ -22,4 +22,4 @@ pub use client::{Load, Measured, Until, Workload};
 pub use exchange::Exchange;
 pub use histogram::Histogram;
 pub use process::{Memory, ServerOptions, ServerProcess, compared, pin, placement, raise_descriptor_limit};
-pub use scenario::{HELLO, JSON, SCENARIOS, Scenario, Shape, download, upload};
+pub use scenario::{HELLO, JSON, QUERY, SCENARIOS, SLOW, Scenario, Shape, download, upload};

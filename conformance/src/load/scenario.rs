@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Exchange, Workload, book};
 
-/// The body of `/plaintext`, and of `/slow`.
+/// The body of `/plaintext`, `/query` and `/slow`.
 pub const HELLO: &[u8] = b"Hello, World!";
 /// The body of `/json`.
 pub const JSON: &[u8] = br#"{"message":"Hello, World!"}"#;
@@ -44,6 +44,8 @@ pub enum Shape {
     Fresh,
     /// `GET /book`: the newest twenty entries of a SQLite table in a page by a template.
     Book,
+    /// `GET /query`, which blocks for a millisecond, as a question to a database does.
+    Query,
     /// `GET /plaintext`, and five times in a hundred `GET /slow`, which blocks for 50 ms.
     Mix,
 }
@@ -62,7 +64,9 @@ pub struct Scenario {
 }
 
 /// How long `/slow` blocks.
-const SLOW: Duration = Duration::from_millis(50);
+pub const SLOW: Duration = Duration::from_millis(50);
+/// How long `/query` blocks.
+pub const QUERY: Duration = Duration::from_millis(1);
 /// How many of a mix's requests go to `/slow`.
 const SLOW_SHARE: f64 = 0.05;
 
@@ -80,6 +84,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario("file", Shape::File, 16, 1),
     scenario("fresh", Shape::Fresh, 64, 1),
     scenario("book", Shape::Book, 64, 1),
+    scenario("query", Shape::Query, 64, 1),
     scenario("mix", Shape::Mix, 64, 1),
 ];
 
@@ -110,6 +115,7 @@ impl Scenario {
             Shape::File => Exchange::get("/file", download()),
             Shape::Book => Exchange::get("/book", book()),
             Shape::Fresh => Exchange::closing("/plaintext", HELLO),
+            Shape::Query => Exchange::get("/query", HELLO),
         };
         let mut workload = Workload::new(self.connections, fast);
         workload.depth = self.depth;
@@ -123,7 +129,7 @@ impl Scenario {
         workload
     }
 
-    /// Answers per second that the load could reach if nothing but `/slow` took time.
+    /// Answers per second that the mix could reach if nothing but `/slow` took time.
     pub fn ceiling(&self) -> Option<f64> {
         let per_request = SLOW.as_secs_f64() * SLOW_SHARE;
         (self.shape == Shape::Mix).then_some(self.connections as f64 / per_request)
@@ -137,7 +143,7 @@ impl Scenario {
             Shape::Echo => ("application/octet-stream", upload(), upload().len()),
             Shape::Download | Shape::File => ("application/octet-stream", download(), 0),
             Shape::Book => ("text/html; charset=utf-8", book(), 0),
-            Shape::Plaintext | Shape::Browser | Shape::Browsing | Shape::Fresh | Shape::Mix => {
+            Shape::Plaintext | Shape::Browser | Shape::Browsing | Shape::Fresh | Shape::Query | Shape::Mix => {
                 ("text/plain", HELLO.into(), 0)
             }
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use conformance::load::{Scenario, Shape};
+use conformance::load::{QUERY, SLOW, Scenario, Shape};
 use memchr::memmem::Finder;
 
 /// Small answers are kept this many times in a row, so that a pipelined batch is one slice.
@@ -18,8 +18,8 @@ pub(super) struct Fixed {
     one: usize,
     /// Every request has a body of this length.
     request_body: usize,
-    /// Requests that start with this block for 50 ms first.
-    slow: Option<&'static [u8]>,
+    /// Requests that start with this block for so long first.
+    slow: Option<(&'static [u8], Duration)>,
     blank_line: Finder<'static>,
 }
 
@@ -47,7 +47,11 @@ impl Fixed {
         if one < 16 * 1024 {
             bytes = bytes.repeat(COPIES);
         }
-        let slow = (scenario.shape == Shape::Mix).then_some(&b"GET /slow "[..]);
+        let slow = match scenario.shape {
+            Shape::Mix => Some((&b"GET /slow "[..], SLOW)),
+            Shape::Query => Some((&b"GET /query "[..], QUERY)),
+            _ => None,
+        };
         Self { bytes, one, request_body, slow, blank_line: Finder::new(b"\r\n\r\n") }
     }
 
@@ -60,8 +64,10 @@ impl Fixed {
             if end > bytes.len() {
                 break;
             }
-            if self.slow.is_some_and(|slow| bytes[counted.consumed..].starts_with(slow)) {
-                thread::sleep(Duration::from_millis(50));
+            if let Some((slow, time)) = self.slow
+                && bytes[counted.consumed..].starts_with(slow)
+            {
+                thread::sleep(time);
             }
             counted.requests += 1;
             counted.consumed = end;

@@ -32,6 +32,10 @@ fn build(settings: &Settings) -> Result<impl Application + use<>, Error> {
             binary(DOWNLOAD.clone())
         })
         .get("/file", || File::open(site::file()?))
+        .get("/query", || {
+            thread::sleep(site::QUERY);
+            "Hello, World!"
+        })
         .get("/slow", || {
             thread::sleep(site::SLOW);
             "Hello, World!"

@@ -32,6 +32,10 @@ pub(super) fn app(environ: &mut Environ<'_>, start_response: &mut dyn StartRespo
             let length = file.metadata()?.len();
             (BINARY, Body::file(file, 0, length))
         }
+        b"/query" => {
+            thread::sleep(site::QUERY);
+            (TEXT, HELLO.into())
+        }
         b"/slow" => {
             thread::sleep(site::SLOW);
             (TEXT, HELLO.into())

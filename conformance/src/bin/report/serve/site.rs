@@ -4,15 +4,13 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use conformance::load::download;
+pub(super) use conformance::load::{QUERY, SLOW};
 use serde::Serialize;
 
 /// The `Server` field of every server that lets it be chosen.
 pub(super) const SERVER: &str = "bench";
-/// How long `/slow` blocks.
-pub(super) const SLOW: Duration = Duration::from_millis(50);
 
 /// What `/json` serialises for each request.
 #[derive(Serialize)]

@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use actix_web::http::header::{CONTENT_TYPE, SERVER};
 use actix_web::web::{self, Bytes};
@@ -25,7 +26,8 @@ pub(super) fn serve(settings: &Settings) -> io::Result<()> {
                 .route("/echo", web::post().to(async |body: Bytes| binary(body)))
                 .route("/download", web::get().to(async || binary(DOWNLOAD.clone())))
                 .route("/file", web::get().to(file))
-                .route("/slow", web::get().to(slow));
+                .route("/query", web::get().to(async || pause(site::QUERY).await))
+                .route("/slow", web::get().to(async || pause(site::SLOW).await));
             app.configure(|config| {
                 if let Some(book) = &book {
                     config.app_data(web::Data::new(book.clone())).route("/book", web::get().to(guests));
@@ -61,8 +63,8 @@ async fn file() -> actix_web::Result<HttpResponse> {
     Ok(binary(bytes))
 }
 
-async fn slow() -> actix_web::Result<HttpResponse> {
-    web::block(|| std::thread::sleep(site::SLOW)).await?;
+async fn pause(time: Duration) -> actix_web::Result<HttpResponse> {
+    web::block(move || std::thread::sleep(time)).await?;
     Ok(text())
 }
 

@@ -39,8 +39,8 @@ fn answer(request: &mut Request) -> io::Result<Response> {
         }
         "/download" => (BINARY, DOWNLOAD.clone()),
         "/file" => (BINARY, read_file()?.into()),
-        "/slow" => {
-            thread::sleep(site::SLOW);
+        path @ ("/query" | "/slow") => {
+            thread::sleep(if path == "/slow" { site::SLOW } else { site::QUERY });
             ("text/plain", Bytes::from_static(HELLO))
         }
         _ => return Err(other("no such path")),

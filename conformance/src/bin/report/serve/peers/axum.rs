@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use ::axum::extract::State;
 use ::axum::http::StatusCode;
@@ -28,7 +29,8 @@ pub(super) fn serve(settings: &Settings) -> io::Result<()> {
         .route("/echo", post(|body: Bytes| async { binary(body) }))
         .route("/download", get(|| async { binary(DOWNLOAD.clone()) }))
         .route("/file", get(file))
-        .route("/slow", get(slow));
+        .route("/query", get(|| pause(site::QUERY)))
+        .route("/slow", get(|| pause(site::SLOW)));
     if settings.scenario.shape == Shape::Book {
         router = router.merge(Router::new().route("/book", get(book)).with_state(Book::new()?));
     }
@@ -56,8 +58,8 @@ async fn file() -> Result<impl IntoResponse, StatusCode> {
     }
 }
 
-async fn slow() -> Result<impl IntoResponse, StatusCode> {
-    match spawn_blocking(|| std::thread::sleep(site::SLOW)).await {
+async fn pause(time: Duration) -> Result<impl IntoResponse, StatusCode> {
+    match spawn_blocking(move || std::thread::sleep(time)).await {
         Ok(()) => Ok(text()),
         Err(_) => Err(StatusCode::INTERNAL_SERVER_ERROR),
     }

@@ -1,6 +1,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use ::hyper::body::Incoming;
 use ::hyper::header::{CONTENT_TYPE, HeaderValue, SERVER};
@@ -50,10 +51,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
             Ok(read) => read.map(|bytes| ("application/octet-stream", bytes.into())),
             Err(error) => Err(other(error)),
         },
-        "/slow" => match spawn_blocking(|| std::thread::sleep(site::SLOW)).await {
-            Ok(()) => Ok(("text/plain", Bytes::from_static(HELLO))),
-            Err(error) => Err(other(error)),
-        },
+        "/query" => pause(site::QUERY).await,
+        "/slow" => pause(site::SLOW).await,
         _ => Err(other("no such path")),
     };
     let mut response = Response::new(Full::default());
@@ -67,4 +66,9 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
         Err(_) => *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR,
     }
     Ok(response)
+}
+
+async fn pause(time: Duration) -> io::Result<(&'static str, Bytes)> {
+    spawn_blocking(move || std::thread::sleep(time)).await.map_err(other)?;
+    Ok(("text/plain", Bytes::from_static(HELLO)))
 }

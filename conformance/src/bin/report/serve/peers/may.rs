@@ -52,8 +52,8 @@ impl HttpService for Service {
             "/file" => {
                 response.header(BINARY).body_vec(read_file()?);
             }
-            "/slow" => {
-                ::may::coroutine::sleep(site::SLOW);
+            path @ ("/query" | "/slow") => {
+                ::may::coroutine::sleep(if path == "/slow" { site::SLOW } else { site::QUERY });
                 response.header("Content-Type: text/plain").body("Hello, World!");
             }
             _ => return Err(other("no such path")),

@@ -1,5 +1,6 @@
 use std::io;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use ::ntex::http::header::{CONTENT_TYPE, SERVER};
 use ::ntex::util::Bytes;
@@ -23,7 +24,8 @@ pub(super) fn serve(settings: &Settings) -> io::Result<()> {
                 .route("/echo", web::post().to(async |body: Bytes| binary(body)))
                 .route("/download", web::get().to(async || binary(DOWNLOAD.clone())))
                 .route("/file", web::get().to(file))
-                .route("/slow", web::get().to(slow))
+                .route("/query", web::get().to(async || pause(site::QUERY).await))
+                .route("/slow", web::get().to(async || pause(site::SLOW).await))
         })
         .workers(threads)
         .disable_signals()
@@ -51,9 +53,9 @@ async fn file() -> Result<HttpResponse, web::Error> {
     Ok(binary(web::block(read_file).await?.into()))
 }
 
-async fn slow() -> Result<HttpResponse, web::Error> {
-    web::block(|| {
-        std::thread::sleep(site::SLOW);
+async fn pause(time: Duration) -> Result<HttpResponse, web::Error> {
+    web::block(move || {
+        std::thread::sleep(time);
         Ok::<(), io::Error>(())
     })
     .await?;

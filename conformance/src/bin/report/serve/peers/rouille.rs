@@ -40,8 +40,8 @@ fn answer(request: &Request) -> io::Result<Response> {
         }
         "/download" => Response::from_data(BINARY, download().to_vec()),
         "/file" => Response::from_file(BINARY, File::open(site::file()?)?),
-        "/slow" => {
-            thread::sleep(site::SLOW);
+        path @ ("/query" | "/slow") => {
+            thread::sleep(if path == "/slow" { site::SLOW } else { site::QUERY });
             Response::from_data("text/plain", HELLO)
         }
         _ => return Err(other("no such path")),

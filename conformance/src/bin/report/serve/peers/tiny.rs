@@ -14,7 +14,7 @@ pub(super) fn serve(settings: &Settings) -> io::Result<()> {
     let server = Arc::new(Server::from_listener(listen(settings)?, None).map_err(other)?);
     // Where some block, as many as there are clients: fewer is no way to run it.
     let threads = match settings.scenario.shape {
-        Shape::Mix => settings.scenario.connections,
+        Shape::Query | Shape::Mix => settings.scenario.connections,
         _ => settings.threads,
     };
     let threads: Vec<_> = (0..threads)
@@ -58,8 +58,8 @@ fn answer(request: &mut Request) -> io::Result<ResponseBox> {
             whole(Response::new(StatusCode(200), Vec::new(), cursor, Some(length), None), BINARY)
         }
         "/file" => whole(Response::from_file(File::open(site::file()?)?), BINARY),
-        "/slow" => {
-            thread::sleep(site::SLOW);
+        path @ ("/query" | "/slow") => {
+            thread::sleep(if path == "/slow" { site::SLOW } else { site::QUERY });
             whole(Response::from_data(HELLO), "text/plain")
         }
         _ => Err(other("no such path")),
