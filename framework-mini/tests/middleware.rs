@@ -526,9 +526,25 @@ fn body_limit() {
     assert_eq!(post("0123456789").send(&layer).code(), 200);
     assert_eq!(post("0123456789").chunked().send(&layer).code(), 200);
     assert_eq!(post("0123456789a").send(&layer).code(), 413);
-    let error = post("0123456789a").chunked().try_send(&layer).unwrap_err();
-    // Of this kind a server makes 413.
-    assert_eq!(error.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::FileTooLarge);
+    // The server's own input has not failed, so that the layer has to answer.
+    let told = post("0123456789a").send(&layer);
+    let passed = post("0123456789a").chunked().send(&layer);
+    assert_eq!((passed.code(), &passed.headers, passed.text()), (413, &told.headers, told.text()));
+    // What reads while it is sent, and has sent nothing; has; and fails for another reason.
+    let stream = |first: &'static str| {
+        move |environ: &mut Environ<'_>, start: Start<'_>| {
+            start.start(Status::OK, &[])?;
+            let first = std::io::Cursor::new(first);
+            Ok(Body::reader(first.chain(environ.take_input())))
+        }
+    };
+    let streamed = |first, body: &str| post(body).chunked().try_send(&BodyLimit::new(stream(first), 10));
+    assert_eq!(streamed("", "0123456789").unwrap().text(), "0123456789");
+    assert_eq!(streamed("", "0123456789a").unwrap().code(), 413);
+    let cut = streamed("sent", "0123456789a").unwrap_err();
+    assert_eq!(cut.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::FileTooLarge);
+    let lost = post("0123456789").chunked().try_send(&BodyLimit::new(shapes, 10)).unwrap_err();
+    assert_eq!(lost.to_string(), "no such shape");
     // Who reads on after the error gets no more.
     let stubborn = |environ: &mut Environ<'_>, start: Start<'_>| {
         let mut buffer = [0; 8];
