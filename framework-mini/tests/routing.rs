@@ -5,7 +5,9 @@ mod testing;
 
 use std::sync::Arc;
 
-use framework_mini::{App, Error, FromRequest, Html, IntoResponse, Path, PathBytes, Redirect, Request, Site, Status, Urls};
+use framework_mini::{
+    App, Error, FromRequest, Html, IntoResponse, Path, PathBytes, Redirect, Request, Site, Status, Urls,
+};
 use gateway_spec::{Body, Environ, StartResponse};
 use testing::TestRequest;
 
