@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use framework_mini::middleware::AccessLog;
 use framework_mini::{App, Asset, Error, Event, File, Html, IntoResponse, Path, Site, Sse, Status, Stream};
 use gateway_spec::{Environ, StartResponse};
 use testing::{TestRequest, TestResponse};
@@ -165,6 +166,10 @@ fn several_parts() {
     };
     assert_eq!(response.text(), format!("{}{}--{boundary}--\r\n", part("5-6", "56"), part("0-1", "01")));
     assert_eq!(response.header("Content-Length"), Some(response.text().len().to_string().as_str()));
+    // All of it was sent, and a layer around knows.
+    let request = TestRequest::get("/ten.txt").header("Range", "bytes=5-6,0-1");
+    let logged = request.send(&AccessLog::new(folder.site())).errors;
+    assert!(logged.contains(" 206 ") && !logged.ends_with("cut\n"), "{logged}");
 }
 
 #[test]

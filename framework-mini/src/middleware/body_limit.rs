@@ -50,7 +50,7 @@ impl<A: Application> Application for BodyLimit<A> {
                 let guard = Guard { limit: self.limit, passed: Arc::clone(&passed) };
                 environ.set_input(Input::from_reader(Limited { input, left: self.limit, passed }));
                 match self.application.call(environ, start_response) {
-                    // Only blocks can still fail.
+                    // Only blocks may still read the request's body.
                     Ok(body) => match body.into_block() {
                         Ok(block) => Ok(block.into()),
                         Err(body) => Ok(match body.into_file() {

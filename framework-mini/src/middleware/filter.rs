@@ -36,7 +36,8 @@ pub trait Filter: Send + 'static {
         Ok(block)
     }
 
-    /// The body has ended: what is to be sent after it.
+    /// The body has ended, or is not asked for more: its length was reached, or nothing of it is sent. What is to be sent
+    /// after it.
     ///
     /// # Errors
     /// Any: the response is cut.
