@@ -3,9 +3,11 @@
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use gateway_spec::{
-    Application, Bytes, Calls, Environ, Error, Field, Input, Peer, Request, ServerInfo, StartResponse, Status,
+    Application, Bytes, Calls, Connection, Environ, Error, Field, Input, Peer, Request, ServerInfo, StartResponse,
+    Status,
 };
 
 /// A request to be sent; everything has a default.
@@ -17,6 +19,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) body: Option<&'a [u8]>,
     /// Where the body breaks, with which error, after its bytes.
     pub(crate) cut: Option<io::ErrorKind>,
+    /// The client does not wait for the answer.
+    pub(crate) gone: bool,
 }
 
 /// What came of it: an answer, and why it is not a whole one.
@@ -60,6 +64,8 @@ pub(crate) fn ask(app: &dyn Application, target: &str, ask: &Ask<'_>) -> Answer 
     request.method = if ask.method.is_empty() { "GET" } else { ask.method };
     request.headers = &headers;
     request.host = Some("localhost:8000");
+    let connection: Arc<dyn Connection> = Arc::new(Line { gone: ask.gone });
+    request.connection = Some(&connection);
     request.content_length = ask.body.map(|body| body.len() as u64);
     let input = match ask.cut {
         Some(kind) => Input::from_reader(io::Read::chain(io::Cursor::new(ask.body.unwrap_or(b"").to_vec()), Cut(kind))),
@@ -124,6 +130,16 @@ impl Write for Answering {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+struct Line {
+    gone: bool,
+}
+
+impl Connection for Line {
+    fn client_gone(&self) -> bool {
+        self.gone
     }
 }
 

@@ -184,8 +184,10 @@ impl File {
             None => (None, self.file, self.metadata),
         };
         let (length, mut validators) = (metadata.len(), validators(&metadata, now));
-        // A tag of the handler's own is the one that counts.
+        // A tag of the handler's own is the one that counts. A sibling has other octets under it (H1-VAL-12).
         if let Some(own) = response.header("ETag").and_then(ETag::parse) {
+            let own = if coding.is_some() { own.into_weak() } else { own };
+            response = response.with_header("ETag", own.to_string());
             validators.etag = Some(own);
         }
         if varies {

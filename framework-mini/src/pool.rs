@@ -58,7 +58,7 @@ impl<T> Pool<T> {
     /// # Errors
     /// 503 if none comes back in time; that of making one.
     pub fn get(&self) -> Result<Pooled<T>, Error> {
-        self.get_by(Instant::now() + self.0.patience)
+        self.get_by(after(self.0.patience))
     }
 
     /// Lends a value as [`get`](Self::get), and waits until then.
@@ -87,6 +87,12 @@ impl<T> Pool<T> {
             state = shared.returned.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
+
+/// So long from now, and at most 24 days: whoever means for ever says [`Duration::MAX`], which no clock goes to, and
+/// SQLite counts milliseconds in 31 bits.
+pub(crate) fn after(patience: Duration) -> Instant {
+    Instant::now() + patience.min(Duration::from_secs(24 * 24 * 60 * 60))
 }
 
 impl<T> Shared<T> {
@@ -188,6 +194,12 @@ mod tests {
         let error = pool.get().unwrap_err();
         assert_eq!((error.status().code(), error.headers().next()), (503, Some(("Retry-After", "1"))));
         drop(held);
+        assert!(pool.get().is_ok());
+    }
+
+    #[test]
+    fn patience_may_be_endless() {
+        let pool = Pool::with_patience(1, Duration::MAX, || Ok(()));
         assert!(pool.get().is_ok());
     }
 

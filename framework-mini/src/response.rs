@@ -7,6 +7,7 @@ use std::fmt;
 use gateway_spec::{Body, Bytes, Environ, StartResponse, Status, check_header};
 
 use crate::context::Context;
+use crate::middleware::{join_lines, merge_vary};
 use crate::{Cookie, Error};
 
 /// What can be returned from a handler.
@@ -131,7 +132,8 @@ impl Response {
     /// With a field name in `Vary`, added to what is there (H1-VARY-02).
     #[must_use]
     pub fn with_vary(mut self, field: &'static str) -> Self {
-        let merged = crate::middleware::merge_vary(self.header("Vary"), field);
+        let lines = join_lines(self.headers.iter().map(|(name, value)| (&**name, &**value)), "Vary");
+        let merged = merge_vary(Some(&lines), field);
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case("Vary"));
         self.headers.push(("Vary".into(), merged.into()));
         self

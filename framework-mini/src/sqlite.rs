@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use gateway_spec::Status;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior};
 
+use crate::pool::after;
 use crate::{Error, Pool, Pooled};
 
 /// How long a request waits for the database.
@@ -127,7 +128,7 @@ impl Sqlite {
     /// # Errors
     /// Those of `read`; 503 if no connection is free in time.
     pub fn read<T>(&self, read: impl FnOnce(&Connection) -> Result<T, Error>) -> Result<T, Error> {
-        read(&*self.connection(Instant::now() + self.patience)?)
+        read(&*self.connection(after(self.patience))?)
     }
 
     /// Writes, in a transaction that is there from the beginning (`BEGIN IMMEDIATE`): all is kept if `write` succeeds,
@@ -136,7 +137,7 @@ impl Sqlite {
     /// # Errors
     /// Those of `write`; 503 if others write, here or in another program, until the [patience](Self::patience) ends.
     pub fn write<T>(&self, write: impl FnOnce(&Transaction<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        let deadline = Instant::now() + self.patience;
+        let deadline = after(self.patience);
         // The turn first: writers who wait for theirs do not hold connections that readers could use.
         let _turn = self.turn.get_by(deadline).map_err(|_| busy("other requests have been writing all the time"))?;
         let mut connection = self.connection(deadline)?;
@@ -204,6 +205,13 @@ mod tests {
         let error = result.unwrap_err();
         assert_eq!((error.status().code(), error.headers().next()), (503, Some(("Retry-After", "5"))));
         assert!(error.chain().join(": ").contains(why), "{error:?}");
+    }
+
+    #[test]
+    fn patience_may_be_endless() {
+        let db = Sqlite::memory().unwrap().patience(Duration::MAX).migrate(&["CREATE TABLE t (x)"]).unwrap();
+        db.write(|db| Ok(db.execute("INSERT INTO t VALUES (1)", []).map(drop)?)).unwrap();
+        assert_eq!(db.one("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), Some(1));
     }
 
     /// Who waits for a turn is told before the one who has it is done: nobody else could end this test.

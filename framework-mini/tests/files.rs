@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use framework_mini::middleware::AccessLog;
 use framework_mini::{App, Asset, Error, Event, File, Html, IntoResponse, Path, Site, Sse, Status, Stream};
 use gateway_spec::{Environ, StartResponse};
 use testing::{TestRequest, TestResponse};
@@ -165,6 +166,10 @@ fn several_parts() {
     };
     assert_eq!(response.text(), format!("{}{}--{boundary}--\r\n", part("5-6", "56"), part("0-1", "01")));
     assert_eq!(response.header("Content-Length"), Some(response.text().len().to_string().as_str()));
+    // All of it was sent, and a layer around knows.
+    let request = TestRequest::get("/ten.txt").header("Range", "bytes=5-6,0-1");
+    let logged = request.send(&AccessLog::new(folder.site())).errors;
+    assert!(logged.contains(" 206 ") && !logged.ends_with("cut\n"), "{logged}");
 }
 
 #[test]
@@ -206,7 +211,8 @@ fn answers_without_routes() {
             _ => {
                 let file = File::opened(open("a.txt")?, "named.html");
                 let other = move |extension: &str| fs::File::open(root.join(format!("other.{extension}"))).ok();
-                file.map(|file| file.siblings(other)).into_response().with_header("X-Own", "1")
+                let response = file.map(|file| file.siblings(other)).into_response();
+                response.with_header("X-Own", "1").with_header("ETag", "\"v1\"")
             }
         };
         response.answer(environ, start_response, |error, _| Html(format!("<p>{}", error.status())).into_response())
@@ -218,6 +224,13 @@ fn answers_without_routes() {
     assert_eq!((part.code(), part.text().as_str()), (206, "23"));
     let gzip = TestRequest::get("/").header("Accept-Encoding", "gzip").send(&app);
     assert_eq!((gzip.text().as_str(), gzip.header("Content-Encoding")), ("GZIP", Some("gzip")));
+    // H1-VAL-12: a strong tag is that of one sequence of octets. Of either, "not modified" can be told by it.
+    assert_eq!((whole.header("ETag"), gzip.header("ETag")), (Some("\"v1\""), Some("W/\"v1\"")));
+    let asked = |name: &str, value: &str| TestRequest::get("/").header("Accept-Encoding", "gzip").header(name, value);
+    let known = asked("If-None-Match", "\"v1\"").send(&app);
+    assert_eq!((known.code(), known.header("ETag")), (304, Some("W/\"v1\"")));
+    let rest = asked("If-Range", "\"v1\"").header("Range", "bytes=2-").send(&app);
+    assert_eq!((rest.code(), rest.text().as_str()), (200, "GZIP"));
     let beyond = TestRequest::get("/").header("Range", "bytes=99-").send(&app);
     assert_eq!((beyond.code(), beyond.header("Content-Range")), (416, Some("bytes */10")));
     assert!(beyond.text().starts_with("<p>416"));

@@ -9,7 +9,7 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use framework_mini::middleware::{ConditionalGet, Gzip};
 use framework_mini::{App, Event, IntoResponse, Response, Site, Sse, Status, Stream};
-use gateway_spec::{Environ, StartResponse};
+use gateway_spec::{Body, Environ, StartResponse};
 use testing::{TestRequest, TestResponse};
 
 fn text() -> String {
@@ -30,6 +30,10 @@ fn with_type(body: impl IntoResponse, content_type: &'static str) -> Response {
     body.into_response().with_header("Content-Type", content_type)
 }
 
+fn with_lines(name: &'static str, one: &'static str, two: &'static str) -> Response {
+    text().into_response().with_added_header(name, one).with_added_header(name, two)
+}
+
 fn site() -> Gzip<Site<()>> {
     let site = App::new(())
         .get("/text", || text().into_response().with_header("ETag", "\"v1\""))
@@ -40,6 +44,8 @@ fn site() -> Gzip<Site<()>> {
         .get("/done", || text().into_response().with_header("Content-Encoding", "br"))
         .get("/fixed", || text().into_response().with_header("Cache-Control", "no-transform, max-age=1"))
         .get("/vary", || text().into_response().with_header("Vary", "Cookie"))
+        .get("/vary-lines", || with_lines("Vary", "Cookie", "Accept"))
+        .get("/fixed-lines", || with_lines("Cache-Control", "max-age=1", "no-transform"))
         .get("/star", || text().into_response().with_header("Vary", "*"))
         .get("/part", || (Status::PARTIAL_CONTENT, text()))
         .get("/not", || Status::NOT_MODIFIED.into_response().with_header("ETag", "\"v1\""))
@@ -80,6 +86,7 @@ fn what_is_compressed() {
         assert_eq!((plain.header("Vary"), plain.header("ETag")), (Some("Accept-Encoding"), Some("\"v1\"")));
     }
     assert_eq!(get("/vary", "gzip").all("Vary"), ["Cookie, Accept-Encoding"]);
+    assert_eq!(get("/vary-lines", "gzip").all("Vary"), ["Cookie, Accept, Accept-Encoding"]);
     assert_eq!(get("/star", "gzip").all("Vary"), ["*"]);
     let not = get("/not", "gzip");
     assert_eq!((not.header("Vary"), not.header("ETag")), (Some("Accept-Encoding"), Some("W/\"v1\"")));
@@ -87,7 +94,7 @@ fn what_is_compressed() {
 
 #[test]
 fn what_is_left_alone() {
-    for path in ["/small", "/image", "/done", "/fixed", "/part"] {
+    for path in ["/small", "/image", "/done", "/fixed", "/fixed-lines", "/part"] {
         let (with, without) = (get(path, "gzip"), get(path, "identity"));
         assert_eq!((with.bytes(), with.headers), (without.bytes(), without.headers), "{path}");
     }
@@ -123,6 +130,28 @@ fn streams_are_not_held_back() {
     // The decoder complains that it is not at the end, but it has the first event.
     GzDecoder::new(&*events.blocks[0]).read_to_end(&mut first).unwrap_err();
     assert_eq!(first, b"data: 1\n\n");
+}
+
+/// When all that was declared is there, all of the compressed body is, and the application is not asked for more.
+#[test]
+fn a_stream_ends_where_its_length_does() {
+    let exact = |_: &mut Environ<'_>, start: &mut dyn StartResponse| {
+        start.start(Status::OK, &[("Content-Type", "text/plain"), ("Content-Length", "2000")])?;
+        let mut blocks = 0;
+        Ok(Body::late(move |_| {
+            blocks += 1;
+            assert!(blocks <= 2, "it is asked for what nobody waits for");
+            Some(Ok("x".repeat(1000).into()))
+        }))
+    };
+    let response = TestRequest::get("/").header("Accept-Encoding", "gzip").send(&Gzip::new(exact));
+    assert_eq!((unpacked(&response), response.blocks.len()), ("x".repeat(2000), 2));
+    let long = |_: &mut Environ<'_>, start: &mut dyn StartResponse| {
+        start.start(Status::OK, &[("Content-Type", "text/plain"), ("Content-Length", "2000")])?;
+        Ok("x".repeat(3000))
+    };
+    let response = TestRequest::get("/").header("Accept-Encoding", "gzip").send(&Gzip::new(long));
+    assert_eq!(unpacked(&response), "x".repeat(2000));
 }
 
 #[test]

@@ -219,6 +219,25 @@ fn breaches_and_errors_come_out_of_a_filter_as_they_went_in() {
     assert_eq!(response.header("Content-Length"), Some("5"));
 }
 
+/// Of a block that is longer than its length says, no filter sees what is not sent (GW-CL-01).
+#[test]
+fn a_block_goes_as_far_as_its_length() {
+    let long = |_: &mut Environ<'_>, start: Start<'_>| {
+        start.start(Status::OK, &[("Content-Length", "2")])?;
+        Ok("abc")
+    };
+    assert_eq!(TestRequest::get("/").send(&Shout(long)).text(), "AB!1");
+    struct Looks;
+    impl Filter for Looks {
+        fn head(&mut self, head: &mut ResponseHead, content: &Content<'_>) -> Result<Interest, Error> {
+            assert!(matches!(content, Content::Whole(block) if *block == "ab"), "{head:?} {content:?}");
+            Ok(Interest::Head)
+        }
+    }
+    let layer = move |environ: &mut Environ<'_>, start: Start<'_>| filter(&long, environ, start, Looks);
+    assert_eq!(TestRequest::get("/").send(&layer).text(), "ab");
+}
+
 /// The inner body is dropped once, at the end, when it is cut, and when the filter wants no body.
 #[test]
 fn the_inner_body_is_closed_once() {
@@ -344,6 +363,81 @@ fn access_log() {
     assert_eq!(json["request"], "GET /write HTTP/1.1");
     request(&format!("/block?{}", "x".repeat(100_000))).send(&log(false));
     assert!(take().len() < 4000);
+    // What is no answer has no status either: the server answers for it.
+    request("/short-block").try_send(&log(false)).unwrap_err();
+    let line = take();
+    assert!(line.contains(" - 0 ") && line.ends_with("cut\n"), "{line}");
+}
+
+/// A server asks for nothing beyond the length, and for nothing more where no content is sent (GW-CL-02, GW-DEF-09).
+/// Such a response is whole.
+#[test]
+fn a_filter_knows_the_end_that_nobody_asks_for() {
+    let exact = |environ: &mut Environ<'_>, start: Start<'_>| {
+        let head = [("Content-Length", "6"), ("Content-Type", "text/plain")];
+        let more = |done: usize| Body::blocks(["abc", "def", "ghi"].into_iter().skip(done));
+        match environ.path_info().to_string_lossy().as_ref() {
+            "/blocks" => start.start(Status::OK, &head).map(|_| more(0)),
+            "/write" => {
+                start.start(Status::OK, &head)?.write_all(b"abcdef")?;
+                Ok(Body::empty())
+            }
+            "/write-and-blocks" => {
+                start.start(Status::OK, &head)?.write_all(b"abc")?;
+                Ok(more(1))
+            }
+            "/late" => {
+                let mut body = more(0);
+                let mut started = false;
+                Ok(Body::late(move |start| {
+                    if !std::mem::replace(&mut started, true)
+                        && let Err(error) = start.start(Status::OK, &head)
+                    {
+                        return Some(Err(error));
+                    }
+                    body.next(start)
+                }))
+            }
+            "/late-write" => Ok(Body::late(move |start| {
+                let written = start.start(Status::OK, &head).and_then(|writer| Ok(writer.write_all(b"abcdef")?));
+                Some(written.map(|()| Bytes::new()))
+            })),
+            "/nothing" => {
+                start.start(Status::OK, &[("Content-Length", "0")])?;
+                Ok(Body::late(|_| unreachable!("nobody asks")))
+            }
+            _ => {
+                start.start(Status::OK, &[])?;
+                Ok(Body::blocks(std::iter::repeat("for ever")))
+            }
+        }
+    };
+    let lines = Arc::new(Mutex::new(String::new()));
+    let sink = Arc::clone(&lines);
+    let layers = AccessLog::new(Shout(exact)).to(move |line| sink.lock().unwrap().push_str(line));
+    for (path, body) in [
+        ("/blocks", "ABCDEF!2"),
+        ("/write", "ABCDEF!1"),
+        ("/write-and-blocks", "ABCDEF!2"),
+        ("/late", "ABCDEF!2"),
+        ("/late-write", "ABCDEF!1"),
+        ("/nothing", "!0"),
+    ] {
+        let response = TestRequest::get(path).send(&layers);
+        assert_eq!(response.text(), body, "{path}");
+        let line = std::mem::take(&mut *lines.lock().unwrap());
+        assert!(line.contains(&format!(" 200 {} ", body.len())) && line.ends_with(" -\n"), "{path}: {line}");
+    }
+    // The length stays where nobody changes it, and then it is the outermost that is not asked again.
+    let sink = Arc::clone(&lines);
+    let log = AccessLog::new(exact).to(move |line| sink.lock().unwrap().push_str(line));
+    for (method, path, bytes) in
+        [("GET", "/blocks", 6), ("GET", "/late-write", 6), ("GET", "/nothing", 0), ("HEAD", "/stream", 0)]
+    {
+        assert_eq!(TestRequest::new(method, path).send(&log).bytes().len(), bytes);
+        let line = std::mem::take(&mut *lines.lock().unwrap());
+        assert!(line.contains(&format!(" 200 {bytes} ")) && line.ends_with(" -\n"), "{path}: {line}");
+    }
 }
 
 #[test]
@@ -432,9 +526,25 @@ fn body_limit() {
     assert_eq!(post("0123456789").send(&layer).code(), 200);
     assert_eq!(post("0123456789").chunked().send(&layer).code(), 200);
     assert_eq!(post("0123456789a").send(&layer).code(), 413);
-    let error = post("0123456789a").chunked().try_send(&layer).unwrap_err();
-    // Of this kind a server makes 413.
-    assert_eq!(error.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::FileTooLarge);
+    // The server's own input has not failed, so that the layer has to answer.
+    let told = post("0123456789a").send(&layer);
+    let passed = post("0123456789a").chunked().send(&layer);
+    assert_eq!((passed.code(), &passed.headers, passed.text()), (413, &told.headers, told.text()));
+    // What reads while it is sent, and has sent nothing; has; and fails for another reason.
+    let stream = |first: &'static str| {
+        move |environ: &mut Environ<'_>, start: Start<'_>| {
+            start.start(Status::OK, &[])?;
+            let first = std::io::Cursor::new(first);
+            Ok(Body::reader(first.chain(environ.take_input())))
+        }
+    };
+    let streamed = |first, body: &str| post(body).chunked().try_send(&BodyLimit::new(stream(first), 10));
+    assert_eq!(streamed("", "0123456789").unwrap().text(), "0123456789");
+    assert_eq!(streamed("", "0123456789a").unwrap().code(), 413);
+    let cut = streamed("sent", "0123456789a").unwrap_err();
+    assert_eq!(cut.downcast_ref::<std::io::Error>().unwrap().kind(), std::io::ErrorKind::FileTooLarge);
+    let lost = post("0123456789").chunked().try_send(&BodyLimit::new(shapes, 10)).unwrap_err();
+    assert_eq!(lost.to_string(), "no such shape");
     // Who reads on after the error gets no more.
     let stubborn = |environ: &mut Environ<'_>, start: Start<'_>| {
         let mut buffer = [0; 8];

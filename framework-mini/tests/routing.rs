@@ -5,7 +5,9 @@ mod testing;
 
 use std::sync::Arc;
 
-use framework_mini::{App, Error, FromRequest, Html, Path, PathBytes, Redirect, Request, Site, Status, Urls};
+use framework_mini::{
+    App, Error, FromRequest, Html, IntoResponse, Path, PathBytes, Redirect, Request, Site, Status, Urls,
+};
 use gateway_spec::{Body, Environ, StartResponse};
 use testing::TestRequest;
 
@@ -239,6 +241,13 @@ fn no_spelling_of_a_path_goes_around_a_login() {
         assert_eq!(response.code(), code, "{path}");
         assert_ne!(response.text(), "secret", "{path}");
     }
+}
+
+#[test]
+fn a_name_added_to_vary_removes_none() {
+    let two = || ().into_response().with_added_header("Vary", "Cookie").with_added_header("vary", "Origin");
+    let site = App::new(()).get("/", move || two().with_vary("Accept")).build().unwrap();
+    assert_eq!(TestRequest::get("/").send(&site).all("Vary"), ["Cookie, Origin, Accept"]);
 }
 
 #[test]

@@ -199,6 +199,25 @@ fn mounts_match_whole_segments() {
     });
 }
 
+/// CGI-PATH-06: a layer that sets `SCRIPT_NAME`, as one that believes a proxy does, takes nothing from the path below.
+#[test]
+fn a_set_script_name_leaves_the_encoding_of_the_path() {
+    path("/mnt/a%2Fb/c%2Fd/e", |environ| {
+        environ.set("SCRIPT_NAME", "/app");
+        assert!(environ.mount("/mnt"));
+        assert_eq!((environ.script_name(), environ.raw_path_info()), ("/app/mnt".into(), "/a%2Fb/c%2Fd/e".into()));
+        assert!(!environ.mount("/a"));
+        assert_eq!(environ.shift_path_info().as_deref(), Some("a/b"));
+        assert_eq!((environ.script_name(), environ.raw_path_info()), ("/app/mnt/a/b".into(), "/c%2Fd/e".into()));
+        assert_eq!(environ.path_info(), "/c/d/e");
+        // Of a path that was set there is no encoding to keep.
+        environ.set("PATH_INFO", "/x/y/z");
+        assert!(environ.mount("/x"));
+        assert_eq!(environ.shift_path_info().as_deref(), Some("y"));
+        assert_eq!((environ.script_name(), environ.path_info()), ("/app/mnt/a/b/x/y".into(), "/z".into()));
+    });
+}
+
 fn path_of(raw: &str, look: impl FnOnce(&mut Environ<'_>)) {
     let server = ServerInfo::new("s", "80", "t");
     let peer = Peer::unix();

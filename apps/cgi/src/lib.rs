@@ -225,8 +225,9 @@ impl Cgi {
                 let declared = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
                 let declared = declared.and_then(|(_, value)| gateway_spec::digits(value.as_bytes()));
                 start_response.start(status, &headers).map_err(Failure::Pass)?;
-                if no_content {
-                    // It may go on with its work; what it writes is read and thrown away (CGI-METH-04, CGI-RSP-34).
+                if no_content || declared == Some(0) {
+                    // Nobody would ask such a body for a block, and so it would not know that nothing is missing. The script
+                    // may go on with its work; what it writes is read and thrown away (CGI-METH-04, CGI-RSP-34).
                     run.release();
                     return Ok(Outcome::Body(Body::empty()));
                 }
@@ -316,5 +317,31 @@ impl Drop for Place {
     fn drop(&mut self) {
         *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+#[path = "../../testing.rs"]
+mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{Ask, ask, get};
+    use super::*;
+
+    /// No answer is missed, and it is no error that a server would tell of.
+    #[test]
+    fn a_client_that_has_gone_is_no_news() {
+        let scripts = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/tests/apps/scripts");
+        let app = app(Config::new(scripts)).unwrap();
+        let answer = ask(&app, "/cgi-bin/silent.sh", &Ask { gone: true, ..Ask::default() });
+        assert_eq!((answer.status, answer.header("Cache-Control")), (499, Some("no-store")));
+        assert_eq!(answer.failed, None);
+    }
+
+    #[test]
+    fn no_limit_is_a_limit_too() {
+        let app = app(Config { timeout: Duration::MAX, lifetime: Duration::MAX, ..Config::new(samples()) }).unwrap();
+        assert_eq!(get(&app, "/cgi-bin/hello.sh").text(), "Hello, World!\n");
     }
 }

@@ -105,7 +105,7 @@ impl Minder {
         place: Place,
         log: Log,
     ) -> Self {
-        let latest = Instant::now() + config.lifetime;
+        let latest = after(Instant::now(), config.lifetime);
         let (timeout, latest) = (config.timeout, end.map_or(latest, |end| end.min(latest)));
         let lines = Lines::new(log.clone());
         Self { child, stdout, stderr: Some(stderr), leash, shared, lines, log, timeout, latest, _place: place }
@@ -151,7 +151,7 @@ impl Minder {
         let mut silent_since = Instant::now();
         loop {
             let wants = self.shared.wants.load(SeqCst);
-            let until = if wants { self.latest.min(silent_since + self.timeout) } else { self.latest };
+            let until = if wants { self.latest.min(after(silent_since, self.timeout)) } else { self.latest };
             let ready = self.wait(true, wants, until);
             if ready.leash {
                 empty(&self.leash);
@@ -177,7 +177,7 @@ impl Minder {
             self.terminate();
             return Ok(());
         }
-        let until = self.latest.min(Instant::now() + self.timeout);
+        let until = self.latest.min(after(Instant::now(), self.timeout));
         let (mut pause, mut drains) = (Duration::from_millis(1), ending == Ending::Drain);
         while !self.has_exited() {
             let now = Instant::now();
@@ -261,6 +261,11 @@ impl Minder {
             Err(errno) => errno != rustix::io::Errno::INTR,
         }
     }
+}
+
+/// So long after a time. Whoever wants no limit sets [`Duration::MAX`], which is later than a clock can tell: then a year.
+fn after(time: Instant, duration: Duration) -> Instant {
+    time.checked_add(duration).unwrap_or_else(|| time + Duration::from_secs(365 * 24 * 60 * 60))
 }
 
 /// What is to be read.

@@ -147,7 +147,12 @@ impl Run {
                         return Err(broken("its header is longer than 64 KiB").into());
                     }
                 }
-                Output::Nothing if client_gone() => return Err(Failure::Pass("the client has gone".into())),
+                Output::Nothing if client_gone() => {
+                    // An error would be a line in the log, and that is no news (GW-REF-01). Nobody will read this; nginx
+                    // writes the same status into its log.
+                    let status = Status::new(499, "Client Closed Request").unwrap_or(Status::REQUEST_TIMEOUT);
+                    return Err(Error::new(status, "The client has gone.").into());
+                }
                 Output::Nothing => {
                     let tick = Timespec::try_from(TICK).ok();
                     let _ = poll(&mut [PollFd::new(&*self.stdout, PollFlags::IN)], tick.as_ref());

@@ -145,6 +145,10 @@ mod resolve {
     use super::*;
     use rustix::fs::ResolveFlags;
 
+    /// How often a path is looked up. Not for ever: a file with a write lease (`F_SETLEASE`) gives the same error, until
+    /// who has the lease has let go of it.
+    const TRIES: usize = 64;
+
     pub(super) fn look(root: &OwnedFd, relative: &[u8], links: Links) -> rustix::io::Result<Stat> {
         // `O_PATH` opens nothing: it only finds.
         rustix::fs::fstat(open(root, relative, OFlags::PATH | OFlags::CLOEXEC, links)?)
@@ -153,13 +157,18 @@ mod resolve {
     pub(super) fn open(root: &OwnedFd, relative: &[u8], how: OFlags, links: Links) -> rustix::io::Result<OwnedFd> {
         let links = if links == Links::Never { ResolveFlags::NO_SYMLINKS } else { ResolveFlags::NO_MAGICLINKS };
         let resolve = ResolveFlags::BENEATH | links;
-        loop {
-            match rustix::fs::openat2(root, relative, how, Mode::empty(), resolve) {
-                // Something was renamed while a link with `..` was followed.
+        again(|| rustix::fs::openat2(root, relative, how, Mode::empty(), resolve))
+    }
+
+    /// Once more, should something have been renamed while a link with `..` was followed.
+    pub(super) fn again<T>(mut open: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+        for _ in 1..TRIES {
+            match open() {
                 Err(Errno::AGAIN) => {}
                 other => return other,
             }
         }
+        open()
     }
 }
 
@@ -295,6 +304,19 @@ mod tests {
             assert_eq!(listed, served, "{links:?}");
         }
         let _ = fs::remove_dir_all(root.parent().unwrap());
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_always_is_to_be_tried_again_is_not() {
+        let mut tries = 0;
+        let never = resolve::again(|| {
+            tries += 1;
+            Err::<(), _>(Errno::AGAIN)
+        });
+        assert!(never == Err(Errno::AGAIN) && tries < 100, "{tries}");
+        let mut results = [Err(Errno::AGAIN), Ok(1), Ok(2)].into_iter();
+        assert_eq!(resolve::again(|| results.next().unwrap()), Ok(1));
     }
 
     #[test]

@@ -101,7 +101,9 @@ fn provide_login(site: &Site, name: Option<&str>, password: Option<String>) -> R
     let wanted = name.unwrap_or(FIRST_LOGIN);
     let existing = site.store.login(wanted)?;
     let password = match (password, existing) {
-        (Some(password), Some(existing)) if site.gate.matches("", &password, Some(&existing.hash)) == Ok(true) => {
+        (Some(password), Some(existing))
+            if site.gate.matches("", &password, Some((wanted, &existing.hash))) == Ok(true) =>
+        {
             return Ok(None);
         }
         (Some(password), _) => password,

@@ -54,7 +54,7 @@ impl Site {
         password: &str,
     ) -> Result<Result<Option<i64>, Refused>, Error> {
         let login = self.store.login(name)?;
-        let matches = self.gate.matches(client, password, login.as_ref().map(|login| login.hash.as_str()));
+        let matches = self.gate.matches(client, password, login.as_ref().map(|login| (name, login.hash.as_str())));
         Ok(matches.map(|matches| login.filter(|_| matches).map(|login| login.version)))
     }
 }

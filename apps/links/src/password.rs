@@ -51,15 +51,17 @@ pub(crate) struct Gate {
     failures: Mutex<HashMap<String, Failures>>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Failures {
     count: u32,
     last: Instant,
+    /// How many of them were at which login. Only of logins that exist: nobody else can succeed, and be forgiven these.
+    at: HashMap<String, u32>,
 }
 
 impl Failures {
     /// When the next attempt is allowed.
-    fn until(self) -> Instant {
+    fn until(&self) -> Instant {
         let doublings = self.count.saturating_sub(FREE_FAILURES);
         let pause = match doublings {
             0 => Duration::ZERO,
@@ -70,40 +72,69 @@ impl Failures {
 }
 
 impl Gate {
-    /// Whether this is the password of a hash, or of nobody. `client` is the address that asks.
-    pub(crate) fn matches(&self, client: &str, password: &str, hash: Option<&str>) -> Result<bool, Refused> {
-        self.matches_at(client, Instant::now(), || {
+    /// Whether this is the password of a login, which has a name and a hash, or of nobody. `client` is the address that
+    /// asks.
+    pub(crate) fn matches(&self, client: &str, password: &str, login: Option<(&str, &str)>) -> Result<bool, Refused> {
+        let (name, hash) = login.unzip();
+        self.matches_at(client, name, Instant::now, || {
             // The comparison is made in any case; only its result is not looked at.
             password.len() <= MAX_PASSWORD && verify(password, hash.unwrap_or(NOBODY)) && hash.is_some()
         })
     }
 
-    fn matches_at(&self, client: &str, now: Instant, verify: impl FnOnce() -> bool) -> Result<bool, Refused> {
+    fn matches_at(
+        &self,
+        client: &str,
+        login: Option<&str>,
+        now: impl Fn() -> Instant,
+        verify: impl FnOnce() -> bool,
+    ) -> Result<bool, Refused> {
         let key = network(client);
-        let until = lock(&self.failures).get(&key).map(|failures| failures.until());
-        if let Some(pause) = until.and_then(|until| until.checked_duration_since(now)).filter(|pause| !pause.is_zero())
-        {
-            return Err(Refused::TooManyFailures(pause));
-        }
+        // Who has to wait takes no place in the queue.
+        self.allows(&key, now())?;
         let _place = Place::take(&self.waiting).ok_or(Refused::Busy)?;
-        let matches = {
-            let _turn = lock(&self.one);
-            verify()
-        };
+        let _turn = lock(&self.one);
+        // Those before in the queue may have been of the same client: guesses that were sent side by side are as many.
+        let now = now();
+        self.allows(&key, now)?;
+        let matches = verify();
         let mut failures = lock(&self.failures);
         if matches {
-            failures.remove(&key);
+            // What was tried at other logins is not forgiven: else who has one could guess theirs without a pause.
+            if let Some(entry) = failures.get_mut(&key) {
+                let own = login.and_then(|login| entry.at.remove(login));
+                entry.count = entry.count.saturating_sub(own.unwrap_or(0));
+                if entry.count == 0 {
+                    failures.remove(&key);
+                }
+            }
             return Ok(true);
         }
         if failures.len() >= MAX_CLIENTS && !failures.contains_key(&key) {
             let oldest = failures.iter().min_by_key(|(_, failures)| failures.last).map(|(key, _)| key.clone());
             oldest.map(|oldest| failures.remove(&oldest));
         }
-        let entry = failures.entry(key).or_insert(Failures { count: 0, last: now });
+        let anew = || Failures { count: 0, last: now, at: HashMap::new() };
+        let entry = failures.entry(key).or_insert_with(anew);
         // A quarter of an hour without an attempt is a new beginning.
-        let old = now.saturating_duration_since(entry.last) > 15 * MAX_PAUSE;
-        *entry = Failures { count: if old { 1 } else { entry.count.saturating_add(1) }, last: now };
+        if now.saturating_duration_since(entry.last) > 15 * MAX_PAUSE {
+            *entry = anew();
+        }
+        entry.count = entry.count.saturating_add(1);
+        entry.last = now;
+        if let Some(login) = login {
+            *entry.at.entry(login.to_owned()).or_default() += 1;
+        }
         Ok(false)
+    }
+
+    /// Whether a client may try now.
+    fn allows(&self, key: &str, now: Instant) -> Result<(), Refused> {
+        let until = lock(&self.failures).get(key).map(Failures::until);
+        match until.and_then(|until| until.checked_duration_since(now)).filter(|pause| !pause.is_zero()) {
+            Some(pause) => Err(Refused::TooManyFailures(pause)),
+            None => Ok(()),
+        }
     }
 
     /// Hashes a new password, in turn with those that are compared.
@@ -157,16 +188,18 @@ impl Drop for Place<'_> {
 mod tests {
     use super::*;
 
+    const ADA: Option<&str> = Some("ada");
+
     #[test]
     fn passwords_match_their_hash_only() {
         let gate = Gate::default();
         let hash = gate.hash("correct horse").unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && hash != gate.hash("correct horse").unwrap());
-        assert_eq!(gate.matches("a", "correct horse", Some(&hash)), Ok(true));
-        assert_eq!(gate.matches("a", "correct horsf", Some(&hash)), Ok(false));
+        assert_eq!(gate.matches("a", "correct horse", Some(("ada", &hash))), Ok(true));
+        assert_eq!(gate.matches("a", "correct horsf", Some(("ada", &hash))), Ok(false));
         assert_eq!(gate.matches("a", "correct horse", None), Ok(false));
-        assert_eq!(gate.matches("a", &"x".repeat(MAX_PASSWORD + 1), Some(&hash)), Ok(false));
-        assert_eq!(gate.matches("a", "correct horse", Some("nonsense")), Ok(false));
+        assert_eq!(gate.matches("a", &"x".repeat(MAX_PASSWORD + 1), Some(("ada", &hash))), Ok(false));
+        assert_eq!(gate.matches("a", "correct horse", Some(("ada", "nonsense"))), Ok(false));
         assert!(PasswordHash::new(NOBODY).is_ok(), "else the time would tell that there is no such login");
         assert!(check_new("123456789").is_err() && check_new("1234567890").is_ok());
         assert!(check_new(&"x".repeat(MAX_PASSWORD + 1)).is_err());
@@ -178,20 +211,58 @@ mod tests {
         let mut now = Instant::now();
         let second = Duration::from_secs(1);
         for _ in 0..FREE_FAILURES {
-            assert_eq!(gate.matches_at("a", now, || false), Ok(false));
+            assert_eq!(gate.matches_at("a", ADA, || now, || false), Ok(false));
         }
-        assert_eq!(gate.matches_at("a", now, || false), Ok(false));
+        assert_eq!(gate.matches_at("a", ADA, || now, || false), Ok(false));
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
-            let refused = gate.matches_at("a", now, || unreachable!("it is not even compared"));
+            let refused = gate.matches_at("a", ADA, || now, || unreachable!("it is not even compared"));
             assert_eq!(refused, Err(Refused::TooManyFailures(pause * second)));
             now += pause * second;
-            assert_eq!(gate.matches_at("a", now, || false), Ok(false));
+            assert_eq!(gate.matches_at("a", ADA, || now, || false), Ok(false));
         }
-        assert_eq!(gate.matches_at("b", now, || true), Ok(true), "others do not wait");
+        assert_eq!(gate.matches_at("b", ADA, || now, || true), Ok(true), "others do not wait");
         now += 60 * second;
-        assert_eq!(gate.matches_at("a", now, || true), Ok(true));
-        assert_eq!(gate.matches_at("a", now, || false), Ok(false));
-        assert_eq!(gate.matches_at("a", now, || true), Ok(true), "success begins anew");
+        assert_eq!(gate.matches_at("a", ADA, || now, || true), Ok(true));
+        assert_eq!(gate.matches_at("a", ADA, || now, || false), Ok(false));
+        assert_eq!(gate.matches_at("a", ADA, || now, || true), Ok(true), "success begins anew");
+    }
+
+    /// Whoever has a login cannot use it to guess those of others without a pause.
+    #[test]
+    fn a_success_forgives_the_failures_at_its_own_login() {
+        let gate = Gate::default();
+        let now = Instant::now();
+        let attempt = |login, matches| gate.matches_at("a", login, || now, || matches);
+        for login in [ADA, ADA, ADA, None, Some("bob")] {
+            assert_eq!(attempt(login, false), Ok(false));
+        }
+        assert_eq!(attempt(Some("bob"), true), Ok(true));
+        assert_eq!(lock(&gate.failures)["a"].count, 4);
+        assert_eq!(attempt(Some("eve"), true), Ok(true));
+        assert_eq!(lock(&gate.failures)["a"].count, 4);
+        assert_eq!(attempt(ADA, true), Ok(true));
+        assert_eq!(lock(&gate.failures)["a"].count, 1, "that of nobody");
+    }
+
+    /// Guesses that wait in the queue wait for their pause too, though there was none when they came.
+    #[test]
+    fn no_pause_is_passed_side_by_side() {
+        let gate = Gate::default();
+        let now = Instant::now();
+        for _ in 0..FREE_FAILURES {
+            assert_eq!(gate.matches_at("a", ADA, || now, || false), Ok(false));
+        }
+        let turn = lock(&gate.one);
+        let results: Vec<_> = std::thread::scope(|scope| {
+            let guess = || gate.matches_at("a", ADA, || now, || false);
+            let guesses: Vec<_> = (0..3).map(|_| scope.spawn(guess)).collect();
+            while *lock(&gate.waiting) < 3 {
+                std::thread::yield_now();
+            }
+            drop(turn);
+            guesses.into_iter().map(|guess| guess.join().unwrap()).collect()
+        });
+        assert_eq!(results.iter().filter(|result| **result == Ok(false)).count(), 1, "{results:?}");
     }
 
     #[test]
@@ -200,7 +271,7 @@ mod tests {
         let now = Instant::now();
         for client in 0..MAX_CLIENTS + 10 {
             let later = now + Duration::from_millis(client as u64);
-            assert_eq!(gate.matches_at(&client.to_string(), later, || false), Ok(false));
+            assert_eq!(gate.matches_at(&client.to_string(), ADA, || later, || false), Ok(false));
         }
         assert_eq!(lock(&gate.failures).len(), MAX_CLIENTS);
         assert!(!lock(&gate.failures).contains_key("9") && lock(&gate.failures).contains_key("10"));
@@ -213,8 +284,8 @@ mod tests {
     fn the_queue_is_bounded() {
         let gate = Gate::default();
         let held: Vec<_> = (0..MAX_WAITING).map(|_| Place::take(&gate.waiting).unwrap()).collect();
-        assert_eq!(gate.matches_at("a", Instant::now(), || true), Err(Refused::Busy));
+        assert_eq!(gate.matches_at("a", ADA, Instant::now, || true), Err(Refused::Busy));
         drop(held);
-        assert_eq!(gate.matches_at("a", Instant::now(), || true), Ok(true));
+        assert_eq!(gate.matches_at("a", ADA, Instant::now, || true), Ok(true));
     }
 }

@@ -1,6 +1,7 @@
 //! What is answered at which path.
 
 use std::io::{BufRead, ErrorKind, Write};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use framework_mini::{
     App, Asset, BodyReader, Error, File, FromRequest, IntoResponse, Json, Multipart, Page, Path, PathBytes, Query,
@@ -8,7 +9,7 @@ use framework_mini::{
 };
 
 use crate::size;
-use crate::store::{Entry, Incoming, Store};
+use crate::store::{Arrived, Entry, Store};
 
 /// The page's own style and script, and nothing else: whatever gets into the page otherwise has no effect.
 pub(crate) const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; \
@@ -78,16 +79,23 @@ struct Shown {
     size: String,
     bytes: u64,
     /// As HTTP writes it, which scripts read, and the part of it that people do.
-    date: String,
-    short_date: String,
+    date: Option<String>,
+    short_date: Option<String>,
 }
 
 impl From<Entry> for Shown {
     fn from(Entry { name, size, modified }: Entry) -> Self {
-        let date = httpdate::fmt_http_date(modified);
-        let short_date = format!("{}, {}", &date[5..16], &date[17..22]);
+        let date = date(modified);
+        let short_date = date.as_ref().map(|date| format!("{}, {}", &date[5..16], &date[17..22]));
         Self { name, size: size::text(size), bytes: size, date, short_date }
     }
+}
+
+/// A time as HTTP writes it; `None` before 1970 and from the year 10000 on, for which HTTP has no date, though a file may.
+fn date(time: SystemTime) -> Option<String> {
+    const YEAR_10_000: Duration = Duration::from_secs(253_402_300_800);
+    time.duration_since(UNIX_EPOCH).ok().filter(|since| *since < YEAR_10_000)?;
+    Some(httpdate::fmt_http_date(time))
 }
 
 fn page(State(shared): State<Shared>, Base(base): Base, Query(done): Query<Done>) -> Result<Response, Error> {
@@ -173,12 +181,12 @@ fn put(
 }
 
 /// Writes down what arrives.
-fn receive(store: &Store, body: &mut impl BufRead) -> Result<Incoming, Error> {
+fn receive(store: &Store, body: &mut impl BufRead) -> Result<Arrived, Error> {
     let mut incoming = store.receive().map_err(not_stored)?;
     loop {
         let block = body.fill_buf()?;
         if block.is_empty() {
-            return Ok(incoming);
+            return Ok(incoming.complete());
         }
         let length = block.len();
         incoming.write_all(block).map_err(not_stored)?;
@@ -187,11 +195,11 @@ fn receive(store: &Store, body: &mut impl BufRead) -> Result<Incoming, Error> {
 }
 
 /// Gives all their names, or none.
-fn keep(store: &Store, arrived: Vec<(Incoming, String)>, urls: &Urls) -> Result<Vec<Stored>, Error> {
+fn keep(store: &Store, arrived: Vec<(Arrived, String)>, urls: &Urls) -> Result<Vec<Stored>, Error> {
     let mut stored: Vec<Stored> = Vec::new();
-    for (incoming, name) in arrived {
-        let size = incoming.size();
-        match store.keep(incoming, &name) {
+    for (arrived, name) in arrived {
+        let size = arrived.size();
+        match store.keep(arrived, &name) {
             Ok(name) => {
                 let url = urls.url_for("file", &[("name", &name)])?.to_string();
                 stored.push(Stored { name, size, url });
@@ -210,8 +218,7 @@ fn keep(store: &Store, arrived: Vec<(Incoming, String)>, urls: &Urls) -> Result<
 fn not_stored(error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            let status = Status::new(507, "Insufficient Storage").unwrap_or(Status::INTERNAL_SERVER_ERROR);
-            Error::new(status, "There is no room left for it.").because(error)
+            Error::new(Status::INSUFFICIENT_STORAGE, "There is no room left for it.").because(error)
         }
         _ => error.into(),
     }
@@ -264,4 +271,17 @@ fn error(request: &mut Request<Shared>, error: &Error) -> Response {
         Json(problem).into_response().with_header("Content-Type", "application/problem+json")
     };
     response.with_header("Cache-Control", "no-store").with_vary("Accept")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_that_http_has() {
+        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(784_111_777).as_deref(), Some("Sun, 06 Nov 1994 08:49:37 GMT"));
+        assert_eq!(at(253_402_300_799).as_deref(), Some("Fri, 31 Dec 9999 23:59:59 GMT"));
+        assert_eq!((at(253_402_300_800), date(UNIX_EPOCH - Duration::from_secs(1))), (None, None));
+    }
 }

@@ -64,7 +64,7 @@ impl Store {
             let number = self.next.fetch_add(1, Relaxed);
             let path = self.folder.join(INCOMING).join(format!("{}-{number}.part", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
-                Ok(file) => return Ok(Incoming { file, path, size: 0 }),
+                Ok(file) => return Ok(Incoming { file, arrived: Arrived { path, size: 0 } }),
                 // Left behind by a process that had our number.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -73,16 +73,16 @@ impl Store {
     }
 
     /// Gives a file that is complete its name, or the next that is free: `name (2)`. Gives the name.
-    pub(crate) fn keep(&self, incoming: Incoming, name: &str) -> io::Result<String> {
+    pub(crate) fn keep(&self, arrived: Arrived, name: &str) -> io::Result<String> {
         for _ in 0..TRIES {
             let name = numbered(name, self.free_number(name));
             let path = self.folder.join(&name);
             // A link fails if the name is taken, where a rename would replace the file.
-            let placed = fs::hard_link(&incoming.path, &path).or_else(|error| match error.kind() {
+            let placed = fs::hard_link(&arrived.path, &path).or_else(|error| match error.kind() {
                 ErrorKind::AlreadyExists => Err(error),
                 // A file system without links: take the name first, then move the file there.
                 _ => File::create_new(&path)
-                    .and_then(|_| fs::rename(&incoming.path, &path).inspect_err(|_| drop(fs::remove_file(&path)))),
+                    .and_then(|_| fs::rename(&arrived.path, &path).inspect_err(|_| drop(fs::remove_file(&path)))),
             });
             match placed {
                 Ok(()) => return Ok(name),
@@ -164,25 +164,24 @@ fn numbered(name: &str, number: u32) -> String {
     }
 }
 
-/// A file that is still arriving. Unless it is [kept](Store::keep), it is removed when dropped.
+/// A file that is still arriving.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     file: File,
-    path: PathBuf,
-    size: u64,
+    arrived: Arrived,
 }
 
 impl Incoming {
-    /// How much has arrived.
-    pub(crate) const fn size(&self) -> u64 {
-        self.size
+    /// All of it is there: closes the file.
+    pub(crate) fn complete(self) -> Arrived {
+        self.arrived
     }
 }
 
 impl Write for Incoming {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
-        self.size += written as u64;
+        self.arrived.size += written as u64;
         Ok(written)
     }
 
@@ -191,7 +190,23 @@ impl Write for Incoming {
     }
 }
 
-impl Drop for Incoming {
+/// A file that has arrived, and has no name yet. Unless it is [kept](Store::keep), it is removed when dropped.
+///
+/// It is not open: a form may have a thousand files, which all wait for the last.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    path: PathBuf,
+    size: u64,
+}
+
+impl Arrived {
+    /// Its length in bytes.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Drop for Arrived {
     fn drop(&mut self) {
         // A file that was kept has another name now, or this one no more.
         let _ = fs::remove_file(&self.path);
@@ -205,8 +220,9 @@ mod tests {
     fn put(store: &Store, name: &str, content: &str) -> String {
         let mut incoming = store.receive().unwrap();
         incoming.write_all(content.as_bytes()).unwrap();
-        assert_eq!(incoming.size(), content.len() as u64);
-        store.keep(incoming, name).unwrap()
+        let arrived = incoming.complete();
+        assert_eq!(arrived.size(), content.len() as u64);
+        store.keep(arrived, name).unwrap()
     }
 
     fn names(store: &Store) -> Vec<String> {
@@ -259,6 +275,24 @@ mod tests {
         assert_eq!(incoming(&store), 0);
     }
 
+    /// How many files in a folder this process has open.
+    fn open_in(folder: &Path) -> usize {
+        let links =
+            fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        links.filter(|link| link.starts_with(folder)).count()
+    }
+
+    #[test]
+    fn what_has_arrived_is_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let arriving = store.receive().unwrap();
+        let arrived: Vec<Arrived> = (0..100).map(|_| store.receive().unwrap().complete()).collect();
+        assert_eq!((open_in(store.folder()), incoming(&store)), (1, 101));
+        drop((arriving, arrived));
+        assert_eq!((open_in(store.folder()), incoming(&store)), (0, 0));
+    }
+
     #[test]
     fn what_was_left_behind_long_ago_is_removed() {
         let folder = tempfile::tempdir().unwrap();
@@ -267,7 +301,7 @@ mod tests {
         old.file.set_modified(SystemTime::now() - 2 * OLD).unwrap();
         let (old, new) = (std::mem::ManuallyDrop::new(old), std::mem::ManuallyDrop::new(new));
         let again = Store::open(folder.path()).unwrap();
-        assert!(!old.path.exists() && new.path.exists());
+        assert!(!old.arrived.path.exists() && new.arrived.path.exists());
         assert!(again.receive().is_ok(), "a name that is taken is passed over");
     }
 

@@ -231,6 +231,9 @@ pub(crate) fn answers(server: &dyn Server) {
         let head = app.folder.join("head");
         app.head(&format!("/cgi-bin/late.sh?{}", head.display()));
         eventually("the work behind the answer to HEAD", || head.exists());
+        let empty = app.folder.join("empty");
+        app.get(&format!("/cgi-bin/empty.sh?{}", empty.display())).is(200, "");
+        eventually("the work behind an answer of length 0", || empty.exists());
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::Value;
 
@@ -88,6 +89,12 @@ pub(crate) fn there_and_back(server: &dyn Server) {
         assert_eq!(app.get("/files/empty").status, 404);
         assert_eq!(app.ask(&Ask::post("/files/empty/delete", "")).status, 404);
         assert_eq!(names(&folder(app)), ["a (2).bin", "a (3).bin", "a.bin", "crlf (2)", "empty (2)", "new"]);
+
+        // A time for which HTTP has no date is left out, and the page is there all the same.
+        let old = fs::File::options().write(true).open(folder(app).join("new")).unwrap();
+        old.set_modified(UNIX_EPOCH - Duration::from_secs(1)).unwrap();
+        assert!(app.get("/").text().contains(">new</a>"));
+        assert_eq!(app.get("/files/new").body, octets);
 
         // A browser without scripts is shown the page again; another site's form is refused.
         let html = |ask: Ask| ask.header("Accept", "text/html");

@@ -16,7 +16,7 @@ use std::task::Waker;
 
 use gateway_spec::{Application, Blocks, Body, Bytes, Calls, Environ, Error, StartResponse, Status};
 
-use super::merge_vary;
+use super::{join_lines, merge_vary};
 use crate::response::as_pairs;
 
 /// What a middleware does to one response. It is made for each request and dropped when the response is over, however
@@ -36,7 +36,8 @@ pub trait Filter: Send + 'static {
         Ok(block)
     }
 
-    /// The body has ended: what is to be sent after it.
+    /// The body has ended, or is not asked for more: its length was reached, or nothing of it is sent. What is to be sent
+    /// after it.
     ///
     /// # Errors
     /// Any: the response is cut.
@@ -141,7 +142,7 @@ impl ResponseHead {
 
     /// Adds a field name to `Vary`.
     pub fn add_vary(&mut self, field: &str) {
-        let vary = merge_vary(self.get("Vary"), field);
+        let vary = merge_vary(Some(&join_lines(self.headers(), "Vary")), field);
         self.set("Vary", vary);
     }
 }
@@ -187,34 +188,22 @@ pub fn filter<F: Filter>(
     filter: F,
 ) -> Result<Body, Error> {
     let head_only = environ.method() == "HEAD";
-    let mut state = State { filter, calls: Calls::new(), phase: Phase::Open(None), head_only };
+    let mut state = State { filter, calls: Calls::new(), phase: Phase::Open(None), head_only, no_content: head_only };
     let called = application.call(environ, &mut Inner { outer: start_response, state: &mut state });
     let body = called.inspect_err(|error| state.filter.failed(error))?;
-    // A body that is at hand cannot start again: the head can go out now, and no wrapper is needed.
-    if matches!(state.phase, Phase::Open(Some(_))) {
-        let body = match body.into_block() {
-            Ok(block) => {
-                let interest = state.commit(start_response, &Content::Whole(&block))?;
-                let mut block = state.checked(block)?;
-                state.end()?;
-                if interest == Interest::Blocks {
-                    block = join(state.filter.block(block)?, state.filter.end()?);
-                }
-                return Ok(if interest == Interest::Drop { Body::empty() } else { block.into() });
-            }
-            Err(body) => body,
-        };
-        let body = match body.into_file() {
-            Ok(file) => match state.commit(start_response, &Content::File(file.remaining()))? {
-                Interest::Head => return Ok(file.into()),
-                Interest::Drop => return Ok(Body::empty()),
-                Interest::Blocks => file.into(),
-            },
-            Err(body) => body,
-        };
-        return Ok(Body::from_blocks(Filtered { inner: Some(body), state }));
+    if state.is_over() {
+        drop(body);
+        return Ok(state.finish(start_response)?.into());
     }
-    Ok(Body::from_blocks(Filtered { inner: Some(body), state }))
+    let inner = match state.phase {
+        // A body that is at hand cannot start again: the head can go out now, and no wrapper is needed.
+        Phase::Open(Some(_)) => match state.at_hand(body, start_response)? {
+            Ok(body) => return Ok(body),
+            Err(inner) => inner,
+        },
+        _ => body,
+    };
+    Ok(Body::from_blocks(Filtered { inner: Some(inner), state }))
 }
 
 /// One response on its way through a filter.
@@ -224,6 +213,8 @@ struct State<F> {
     calls: Calls,
     phase: Phase,
     head_only: bool,
+    /// What there is of content will not be sent: by the method, or by the status of the head that is held (GW-DEF-09).
+    no_content: bool,
 }
 
 enum Phase {
@@ -234,6 +225,32 @@ enum Phase {
 }
 
 impl<F: Filter> State<F> {
+    /// A body that is at hand as the one to return, or else the body as it came.
+    fn at_hand(&mut self, body: Body, outer: &mut dyn StartResponse) -> Result<Result<Body, Body>, Error> {
+        let body = match body.into_block() {
+            Ok(block) => {
+                // Before the filter sees it: what breaks the contract is no answer, and beyond its length it is not sent.
+                let block = self.checked(block)?;
+                self.end()?;
+                return Ok(Ok(match self.commit(outer, &Content::Whole(&block))? {
+                    Interest::Head => block.into(),
+                    Interest::Blocks => join(self.filter.block(block)?, self.filter.end()?).into(),
+                    Interest::Drop => Body::empty(),
+                }));
+            }
+            Err(body) => body,
+        };
+        let file = match body.into_file() {
+            Ok(file) => file,
+            Err(body) => return Ok(Err(body)),
+        };
+        Ok(match self.commit(outer, &Content::File(file.remaining()))? {
+            Interest::Head => Ok(file.into()),
+            Interest::Drop => Ok(Body::empty()),
+            Interest::Blocks => Err(file.into()),
+        })
+    }
+
     /// Lets the filter see the head and sends it on, if that was not done.
     fn commit(&mut self, outer: &mut dyn StartResponse, content: &Content<'_>) -> Result<Interest, Error> {
         let (mut head, exc_info) = match &mut self.phase {
@@ -261,6 +278,21 @@ impl<F: Filter> State<F> {
             self.calls.ignore_length();
         }
         Ok(self.calls.end()?)
+    }
+
+    /// Whether a server would not ask the application's body for more: all that it has declared is there (GW-CL-02), or
+    /// there were bytes and none is sent (GW-DEF-09). It will not ask for the end then either.
+    fn is_over(&self) -> bool {
+        self.calls.is_complete() || (self.no_content && self.calls.has_sent())
+    }
+
+    /// The application's body is over: what the filter sends after it.
+    fn finish(&mut self, outer: &mut dyn StartResponse) -> Result<Bytes, Error> {
+        self.end()?;
+        match self.commit(outer, &Content::Whole(&Bytes::new()))? {
+            Interest::Blocks => self.filter.end(),
+            Interest::Head | Interest::Drop => Ok(Bytes::new()),
+        }
     }
 
     /// A block, from wherever it came, through the filter.
@@ -293,6 +325,8 @@ impl<F: Filter> StartResponse for Inner<'_, F> {
                 if status.forbids_content() {
                     self.state.calls.ignore_length();
                 }
+                self.state.no_content =
+                    self.state.head_only || status.forbids_content() || status == Status::RESET_CONTENT;
                 *held = Some((ResponseHead::new(status, headers), exc_info));
             }
             // Too late: the server has to know, and gives the error back.
@@ -342,25 +376,25 @@ impl<F: Filter> Filtered<F> {
         let Some(inner) = &mut self.inner else { return Ok(None) };
         let state = &mut self.state;
         let next = inner.next(&mut Inner { outer: start_response, state });
-        match next.transpose().inspect_err(|error| state.filter.failed(error))? {
-            // Nothing yet: passed on, so that the server can see to others.
-            Some(block) if block.is_empty() => Ok(Some(block)),
-            Some(block) => {
-                let block = state.checked(block)?;
-                if state.commit(start_response, &Content::Stream)? == Interest::Drop {
-                    self.inner = None;
-                    return Ok(Some(Bytes::new())); // for the block from behind (GW-MW-04)
-                }
-                Ok(Some(state.pass(block)?))
-            }
-            None => {
+        let Some(block) = next.transpose().inspect_err(|error| state.filter.failed(error))? else {
+            self.inner = None;
+            return Ok(Some(state.finish(start_response)?).filter(|last| !last.is_empty()));
+        };
+        let mut passed = Bytes::new();
+        if !block.is_empty() {
+            let block = state.checked(block)?;
+            if state.commit(start_response, &Content::Stream)? == Interest::Drop {
                 self.inner = None;
-                state.end()?;
-                let interest = state.commit(start_response, &Content::Whole(&Bytes::new()))?;
-                let last = if interest == Interest::Blocks { state.filter.end()? } else { Bytes::new() };
-                Ok(Some(last).filter(|last| !last.is_empty()))
+                return Ok(Some(Bytes::new())); // for the block from behind (GW-MW-04)
             }
+            passed = state.pass(block)?;
         }
+        if state.is_over() {
+            self.inner = None;
+            passed = join(passed, state.finish(start_response)?);
+        }
+        // If empty, then nothing yet: passed on too, so that the server can see to others.
+        Ok(Some(passed))
     }
 }
 

@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use gateway_spec::{Application, Body, Bytes, Environ, Error, StartResponse, Status};
 
-use super::{Content, Filter, Interest, ResponseHead, filter};
+use super::{Content, Filter, Interest, ResponseHead, filter, join_lines};
 use crate::negotiate::coding;
 use crate::validator::ETag;
 
@@ -98,8 +98,8 @@ impl Encode {
             Content::Stream => declared(),
         };
         let plain = head.get("Content-Encoding").is_none() && head.get("Content-Range").is_none();
-        let no_transform =
-            head.get("Cache-Control").is_some_and(|value| value.to_ascii_lowercase().contains("no-transform"));
+        let cache_control = join_lines(head.headers(), "Cache-Control");
+        let no_transform = cache_control.to_ascii_lowercase().contains("no-transform");
         let partial = head.status == Status::PARTIAL_CONTENT || head.status.forbids_content();
         plain
             && !no_transform

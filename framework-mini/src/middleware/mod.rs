@@ -52,4 +52,5 @@ pub use self::request_id::{RequestId, RequestIds};
 pub use self::security_headers::SecurityHeaders;
 #[cfg(feature = "sessions")]
 pub use self::sessions::{Session, SessionError, SessionKey, Sessions};
+pub(crate) use self::text::join_lines;
 pub use self::text::{merge_vary, printable};

@@ -353,5 +353,12 @@ mod tests {
             let headers = [("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-Prefix", prefix)];
             assert_eq!(fixed(&fix, &headers), format!("1.1.1.1 http://localhost:8000{expected}"), "{prefix}");
         }
+        // A mount within sees the path as the client has encoded it.
+        let request = TestRequest::get("/mnt/a%2Fb").header("X-Forwarded-For", "1.1.1.1");
+        request.header("X-Forwarded-Prefix", "/app").with(|environ| {
+            fix.fix(environ);
+            assert!(environ.mount("/mnt"));
+            assert_eq!((environ.script_name(), environ.raw_path_info()), ("/app/mnt".into(), "/a%2Fb".into()));
+        });
     }
 }

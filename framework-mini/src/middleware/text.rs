@@ -47,6 +47,12 @@ pub fn merge_vary(vary: Option<&str>, field: &str) -> String {
     }
 }
 
+/// All values of a name as one list, as if they had been in one line (H1-SYN-01).
+pub(crate) fn join_lines<'h>(headers: impl Iterator<Item = (&'h str, &'h str)>, name: &str) -> String {
+    let values = headers.filter(|(known, value)| known.eq_ignore_ascii_case(name) && !value.trim().is_empty());
+    values.map(|(_, value)| value).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +83,8 @@ mod tests {
         ] {
             assert_eq!(merge_vary(vary, "Accept"), expected);
         }
+        let lines = [("Vary", "Cookie"), ("X", "x"), ("vary", ""), ("VARY", "Accept-Encoding, Origin")];
+        assert_eq!(join_lines(lines.into_iter(), "Vary"), "Cookie, Accept-Encoding, Origin");
+        assert_eq!(join_lines([("X", "x")].into_iter(), "Vary"), "");
     }
 }

@@ -15,12 +15,15 @@ impl Environ<'_> {
         let prefix = prefix.trim_end_matches('/');
         let matched = match_prefix(&self.raw_path_info(), prefix.as_bytes());
         let Some(matched) = matched else { return false };
-        if self.changed("PATH_INFO").is_none() && self.changed("SCRIPT_NAME").is_none() {
+        if self.changed("SCRIPT_NAME").is_some() || self.changed("PATH_INFO").is_some() {
+            let script_name = [self.script_name().as_bytes(), prefix.as_bytes()].concat();
+            self.set("SCRIPT_NAME", script_name);
+        }
+        if self.changed("PATH_INFO").is_none() {
+            // Also below a `SCRIPT_NAME` that was set: what is left stays as the client encoded it.
             self.mounted += matched;
         } else {
-            let script_name = [self.script_name().as_bytes(), prefix.as_bytes()].concat();
             let path_info = self.path_info().as_bytes()[prefix.len()..].to_vec();
-            self.set("SCRIPT_NAME", script_name);
             self.set("PATH_INFO", path_info);
         }
         true
@@ -39,14 +42,15 @@ impl Environ<'_> {
         let segment = rest.split('/').next().filter(|segment| slashes > 0 && !segment.is_empty())?;
         let octets = percent_decode(segment)?.into_owned();
         let text = String::from_utf8_lossy(&octets).into_owned();
-        if self.changed("PATH_INFO").is_none() && self.changed("SCRIPT_NAME").is_none() {
+        if self.changed("SCRIPT_NAME").is_some() || self.changed("PATH_INFO").is_some() {
+            let script_name = [self.script_name().as_bytes(), &raw.as_bytes()[..slashes], &octets].concat();
+            self.set("SCRIPT_NAME", script_name);
+        }
+        if self.changed("PATH_INFO").is_none() {
             self.mounted += slashes + segment.len();
         } else {
-            let path_info = self.path_info().as_bytes().to_vec();
-            let (moved, rest) = path_info.split_at(slashes + octets.len());
-            let script_name = [self.script_name().as_bytes(), moved].concat();
-            self.set("SCRIPT_NAME", script_name);
-            self.set("PATH_INFO", rest);
+            let path_info = self.path_info().as_bytes()[slashes + octets.len()..].to_vec();
+            self.set("PATH_INFO", path_info);
         }
         Some(text)
     }
