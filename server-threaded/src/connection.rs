@@ -5,6 +5,7 @@ use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_spec::{Application, Connection, Field, Input, Request, ServerInfo, Source, Version};
@@ -57,6 +58,7 @@ pub(crate) struct Service<'s> {
 /// # Errors
 /// What went wrong with the connection, for the `on_error` hook. A client that closes between requests is no error.
 pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<End> {
+    let _unwinding = EndIfPanicking(wire);
     buffers.received.clear();
     buffers.last.clear();
     let config = &wire.config;
@@ -82,6 +84,18 @@ pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffe
         wire.end();
     }
     result
+}
+
+/// What is the application's may panic where only the connection is lost by that, such as an error when it is shown. The
+/// client has to see that something is missing, also if the application holds on to the connection.
+struct EndIfPanicking<'w>(&'w Wire);
+
+impl Drop for EndIfPanicking<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end();
+        }
+    }
 }
 
 struct Link<'c> {
@@ -172,8 +186,11 @@ impl<'c> Link<'c> {
             if !has_body && self.received.repeats(length) {
                 continue;
             }
-            if self.received.is_empty() && !self.receive_inline()? {
-                return Ok(Next::End);
+            if self.received.is_empty() {
+                match self.receive_inline()? {
+                    Next::Request => {}
+                    next => return Ok(next),
+                }
             }
             match head.repeated(self.received.arrived()) {
                 Some(repeated) => length = repeated,
@@ -210,8 +227,7 @@ impl<'c> Link<'c> {
                 self.take(length, has_body);
                 next
             }
-            Ok(None) if self.receive()? => Ok(Next::Request),
-            Ok(None) => Ok(Next::End),
+            Ok(None) => self.receive(),
             Err(reject) => self.refuse(reject),
         }
     }
@@ -316,51 +332,51 @@ impl<'c> Link<'c> {
         }
     }
 
-    /// Waits for more of a head, at least for the end of a line; `false` if there will be no request.
+    /// Waits for more of a head, at least for the end of a line, if there will be a request.
     #[inline(never)]
-    fn receive(&mut self) -> io::Result<bool> {
+    fn receive(&mut self) -> io::Result<Next> {
         self.receive_inline()
     }
 
     /// As [`receive`](Self::receive), for requests that follow one with the same head.
     #[inline(always)]
-    fn receive_inline(&mut self) -> io::Result<bool> {
+    fn receive_inline(&mut self) -> io::Result<Next> {
         self.wire.flush()?;
         let config = &self.wire.config;
         loop {
             let now = self.wire.clock.now();
             let begun = !head::is_blank(self.received.arrived());
-            let (wait, limit) = match (begun, self.served) {
-                (false, 1..) => (Wait::Request, config.keep_alive_timeout),
-                // The head as a whole has to be there in time, not each line of it; nor empty lines before the first.
-                _ => {
-                    let until = *self.head_until.get_or_insert(now + milliseconds(config.head_timeout));
-                    let wait = if begun { Wait::More } else { Wait::First };
-                    (wait, Duration::from_millis(until.saturating_sub(now)))
-                }
+            let wait = match (begun, self.served) {
+                (true, _) => Wait::More,
+                (false, 0) => Wait::First,
+                (false, _) => Wait::Request,
+            };
+            let limit = if wait == Wait::Request && self.received.is_empty() {
+                config.keep_alive_timeout
+            } else {
+                // The head as a whole has to be there in time, not each line of it; nor empty lines before it.
+                let until = *self.head_until.get_or_insert(now + milliseconds(config.head_timeout));
+                Duration::from_millis(until.saturating_sub(now))
             };
             let result = match limit {
                 Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
                 limit => self.wire.read_inline(self.received.room(), wait, limit),
             };
             match result {
-                Ok(0) => return Ok(false),
+                Ok(0) => return Ok(Next::End),
                 Ok(n) => {
                     // Before a line is whole nothing changes, except that it may have become too long.
                     let longest = self.received.len() + n > config.max_request_line;
                     let new = self.received.add(n);
                     if longest || new.ends_with(b"\n") || new.contains(&b'\n') {
-                        return Ok(true);
+                        return Ok(Next::Request);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    if begun {
-                        self.refuse(Reject::TIMEOUT)?;
-                    }
-                    return Ok(false);
+                    return if begun { self.refuse(Reject::TIMEOUT) } else { Ok(Next::End) };
                 }
                 // Between requests, and before the first, a client may go as it likes.
-                Err(_) if !begun => return Ok(false),
+                Err(_) if !begun => return Ok(Next::End),
                 Err(error) => return Err(error),
             }
         }

@@ -207,6 +207,14 @@ impl Stream {
         let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
     }
 
+    /// Ends the connection in a reset, at once: also if others hold on to its descriptor.
+    pub(crate) fn reset(&self) {
+        // Not for Unix sockets. Where the system knows no such thing, the reset comes with the last descriptor.
+        if let Self::Tcp(stream) = self {
+            let _ = rustix::net::connect_unspec(stream);
+        }
+    }
+
     /// Whether both directions are closed, without waiting. A peer that has only finished sending still reads.
     pub(crate) fn is_cut(&self) -> bool {
         // These are reported without being asked for, again and again; the error of a socket only once.
