@@ -346,17 +346,15 @@ impl<'c> Link<'c> {
         loop {
             let now = self.wire.clock.now();
             let begun = !head::is_blank(self.received.arrived());
-            let wait = match (begun, self.served) {
-                (true, _) => Wait::More,
-                (false, 0) => Wait::First,
-                (false, _) => Wait::Request,
-            };
-            let limit = if wait == Wait::Request && self.received.is_empty() {
-                config.keep_alive_timeout
-            } else {
-                // The head as a whole has to be there in time, not each line of it; nor empty lines before it.
-                let until = *self.head_until.get_or_insert(now + milliseconds(config.head_timeout));
-                Duration::from_millis(until.saturating_sub(now))
+            let (wait, limit) = match (begun, self.served) {
+                // Also behind an empty line. There are at most four, so that nobody idles for ever.
+                (false, 1..) => (Wait::Request, config.keep_alive_timeout),
+                // The head as a whole has to be there in time, not each line of it; nor empty lines before the first.
+                _ => {
+                    let until = *self.head_until.get_or_insert(now + milliseconds(config.head_timeout));
+                    let wait = if begun { Wait::More } else { Wait::First };
+                    (wait, Duration::from_millis(until.saturating_sub(now)))
+                }
             };
             let result = match limit {
                 Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),

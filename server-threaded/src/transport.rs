@@ -181,6 +181,9 @@ impl Stream {
     }
 
     /// Sends up to `length` bytes of a file from `offset` without copying them through this process.
+    ///
+    /// The one call that cannot be told to raise no signal. Programs of Rust ignore SIGPIPE unless they say otherwise; then a
+    /// client that goes during a file ends the process.
     pub(crate) fn send_file(&self, file: &std::fs::File, offset: u64, length: usize) -> io::Result<usize> {
         let mut offset = offset;
         retry(|| rustix::fs::sendfile(self, file, Some(&mut offset), length).map_err(Into::into))

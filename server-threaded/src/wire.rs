@@ -347,27 +347,32 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends `length` bytes of a file from `offset`; how many there were, if the file has become shorter.
-    pub(crate) fn write_file(&self, file: &std::fs::File, offset: u64, length: u64) -> io::Result<u64> {
+    /// Sends `length` bytes of a file from `offset`, as far as the system does that by itself: not from every kind of file, and
+    /// not what is not there. Counts in `sent`.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(crate) fn write_file(&self, file: &std::fs::File, offset: u64, length: u64, sent: &mut u64) -> io::Result<()> {
         const PIECE: u64 = 1 << 20;
         self.stream.set_nonblocking(true)?;
         let mut pause = Duration::ZERO;
-        let mut sent = 0;
-        while sent < length {
-            let piece = usize::try_from((length - sent).min(PIECE)).unwrap_or(usize::MAX);
-            match self.stream.send_file(file, offset + sent, piece) {
+        while *sent < length {
+            let piece = usize::try_from((length - *sent).min(PIECE)).unwrap_or(usize::MAX);
+            match self.stream.send_file(file, offset + *sent, piece) {
                 Ok(0) => break,
                 Ok(n) => {
-                    sent += n as u64;
+                    *sent += n as u64;
                     pause = Duration::ZERO;
                     self.count(n as u64);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(&mut pause)?,
-                Err(error) => return Err(error),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.wait_to_write(&mut pause)?,
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Err(error),
+                    _ => break, // whose error it is tells who reads, and then writes
+                },
             }
         }
-        self.stream.set_nonblocking(false)?;
-        Ok(sent)
+        self.stream.set_nonblocking(false)
     }
 
     /// Waits for room, and gives up on a client that takes nothing, or too little. `pause` is for how long it has taken
