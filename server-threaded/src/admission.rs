@@ -402,9 +402,10 @@ impl Admission {
 
     fn shed(&self, pool: &Pool) -> bool {
         loop {
-            let idle = pool.wires.iter().filter_map(|wire| Some((wire.watch.until(&[Wait::Request])?, wire)));
+            let waiting = pool.wires.iter().filter_map(|wire| Some((wire.watch.now()?, wire)));
+            let idle = waiting.filter(|(seen, _)| seen.wait == Wait::Request);
             // All idle for the same time at most, so who must end first has begun first.
-            let Some(((_, seen), wire)) = idle.min_by_key(|((until, _), _)| *until) else { return false };
+            let Some((seen, wire)) = idle.min_by_key(|(seen, _)| seen.until) else { return false };
             if wire.cut(seen) {
                 self.turned_away.fetch_add(1, Ordering::Relaxed);
                 return true;

@@ -18,7 +18,7 @@ use crate::Config;
 use crate::clock::{Clock, after, milliseconds};
 use crate::pace::Pace;
 use crate::transport::Stream;
-use crate::watch::{Ended, Wait, Watch};
+use crate::watch::{Ended, Wait, Waiting, Watch};
 
 /// How often a writer that waits tries again, to see a client that reads slowly: the system reports room late.
 const WRITE_RETRY: Duration = Duration::from_millis(500);
@@ -88,9 +88,9 @@ impl Wire {
         }
     }
 
-    /// Ends the wait that `seen` stands for, unless it has ended by itself meanwhile. It is the last wait of this connection,
+    /// Ends the wait that was seen, unless it has ended by itself meanwhile. It is the last wait of this connection,
     /// so that it does not matter when the rest of this happens.
-    pub(crate) fn cut(&self, seen: u64) -> bool {
+    pub(crate) fn cut(&self, seen: Waiting) -> bool {
         let cut = self.watch.cut(seen);
         if cut {
             self.closing.store(true, Ordering::Relaxed);
@@ -514,11 +514,11 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Waits until a thread waits, and gives the number for it.
-    fn seen(wire: &Wire) -> u64 {
+    /// Waits until a thread waits.
+    fn seen(wire: &Wire) -> Waiting {
         loop {
-            match wire.watch.until(&[Wait::First, Wait::Request, Wait::More]) {
-                Some((_, seen)) => return seen,
+            match wire.watch.now() {
+                Some(seen) => return seen,
                 None => thread::yield_now(),
             }
         }
