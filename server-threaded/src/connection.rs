@@ -454,3 +454,71 @@ fn report(wire: &Wire, request: &Told<'_>, started: Instant, outcome: Outcome) {
     };
     let _ = guarded_call(|| hook(&exchange));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::sync::atomic::AtomicUsize;
+
+    use gateway_spec::{Status, app_fn};
+
+    use super::*;
+    use crate::wire::tests::{seen, wire};
+
+    /// Serves a client while `watch` looks on, as the watchdog does. Returns how many requests were answered, and how often
+    /// somebody was asked whether the place is wanted.
+    fn watched(watch: impl FnOnce(&Wire, &mut TcpStream)) -> (usize, usize) {
+        let (wire, mut client) = wire();
+        let wire = Arc::new(wire);
+        let (calls, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let application = app_fn(|_, start_response| {
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, gateway_spec::Error>("answer")
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let is_wanted = || {
+                    looks.fetch_add(1, Ordering::SeqCst);
+                    true
+                };
+                let info = ServerInfo::new("a", "80", "test");
+                let service = Service { application: &application, info: &info, is_wanted: &is_wanted };
+                let end = serve(&wire, &service, &mut Buffers::new());
+                assert_eq!(end.unwrap(), End::Over);
+                calls.store(wire.requests.load(Ordering::SeqCst) as usize, Ordering::SeqCst);
+            });
+            watch(&wire, &mut client);
+        });
+        (calls.into_inner(), looks.into_inner())
+    }
+
+    /// Whose wait was cut gets no other answer, whenever the request came and whenever the shutdown follows.
+    #[test]
+    fn who_was_cut_is_served_no_more() {
+        let (calls, _) = watched(|wire, client| {
+            // Not the last, so that it is not asked whether the place is wanted.
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n").unwrap();
+            let waiting = seen(wire, Wait::Request);
+            assert!(wire.watch.cut(waiting));
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let mut answers = String::new();
+            client.read_to_string(&mut answers).expect("no reset");
+            assert!(answers.ends_with("answer"), "{answers}");
+        });
+        assert_eq!(calls, 1);
+    }
+
+    /// A client that was late with its head may be sending the rest of it: 408 must not be lost to a reset (H1-CON-11).
+    #[test]
+    fn who_is_late_with_its_head_is_lingered_for() {
+        let (calls, looks) = watched(|wire, client| {
+            client.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+            assert!(wire.cut(seen(wire, Wait::More)));
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).expect("no reset");
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        });
+        assert_eq!((calls, looks), (0, 1), "the place is given up if others want it");
+    }
+}

@@ -497,14 +497,15 @@ impl Connection for Wire {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::cell::Cell;
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
-    fn wire() -> (Wire, TcpStream) {
+    /// A connection, and its client.
+    pub(crate) fn wire() -> (Wire, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (stream, addr) = listener.accept().unwrap();
@@ -514,12 +515,12 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    /// Waits until a thread waits.
-    fn seen(wire: &Wire) -> Waiting {
+    /// Waits until a thread waits for this.
+    pub(crate) fn seen(wire: &Wire, wait: Wait) -> Waiting {
         loop {
             match wire.watch.now() {
-                Some(seen) => return seen,
-                None => thread::yield_now(),
+                Some(seen) if seen.wait == wait => return seen,
+                _ => thread::yield_now(),
             }
         }
     }
@@ -532,7 +533,7 @@ mod tests {
             thread::scope(|scope| {
                 let reading = scope.spawn(|| wire.read(&mut [0; 10], wait, LONG));
                 // As `cut`, interrupted before its shutdown.
-                assert!(wire.watch.cut(seen(&wire)));
+                assert!(wire.watch.cut(seen(&wire, wait)));
                 client.write_all(b"request").unwrap();
                 assert_eq!(reading.join().unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut, "{wait:?}");
             });
@@ -545,7 +546,7 @@ mod tests {
         let (wire, mut client) = wire();
         thread::scope(|scope| {
             let reading = scope.spawn(|| wire.read(&mut [0; 10], Wait::More, LONG));
-            assert!(wire.cut(seen(&wire)));
+            assert!(wire.cut(seen(&wire, Wait::More)));
             reading.join().unwrap().unwrap_err();
         });
         wire.write(b"408").unwrap();
