@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use gateway_spec::{Body, Bytes, Connection, Error, Errors, Status, app_fn};
-use server_threaded::Config;
+use server::Config;
 
 use crate::client::{Client, End};
 use crate::panics::silence;
@@ -221,17 +221,19 @@ fn who_has_gone_before_the_head_was_not_answered() {
         config,
         app_fn(move |environ, start_response| {
             held.pass();
-            if environ.raw_path() == "/hints" {
-                loop {
+            match environ.raw_path() {
+                "/error" => return Err("on purpose".into()),
+                "/hints" => loop {
                     start_response.early_hints(&[("Link", "</style.css>")])?;
-                }
+                },
+                _ => {}
             }
             start_response.start(Status::OK, &[])?;
             // Nothing yet, for ever.
             Ok::<_, Error>(Body::late(|_| Some(Ok(Bytes::new()))))
         }),
     );
-    for path in ["/hints", "/nothing-yet"] {
+    for path in ["/hints", "/nothing-yet", "/error"] {
         let mut client = site.connect();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
         gate.wait_for(1);
@@ -239,11 +241,13 @@ fn who_has_gone_before_the_head_was_not_answered() {
         gate.open(1);
         site.wait_for("the end", |stats| stats.open == 0);
     }
-    for seen in notes.wait_for(2) {
+    let seen = notes.wait_for(3);
+    for seen in &seen[..2] {
         assert_eq!((seen.status, seen.bytes, seen.aborted), (0, 0, true), "{seen:?}");
     }
-    assert_eq!(notes.errors().len(), 2);
-    assert_eq!(*text.lock().unwrap(), "");
+    assert_eq!((seen[2].status, seen[2].aborted), (500, true), "the answer did not reach anybody");
+    assert_eq!(notes.errors().len(), 3);
+    assert_eq!(*text.lock().unwrap(), "127.0.0.1: on purpose\n");
 }
 
 /// Who takes nothing and is cut for that has gone as well.
