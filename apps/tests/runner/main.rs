@@ -348,6 +348,17 @@ fn a_signal_ends_streams() {
     });
 }
 
+/// A signal counts although nobody can be told so.
+#[test]
+fn a_signal_is_acted_on_before_it_is_told_of() {
+    on_every_server(|server| {
+        let runner = Runner::start_unheard(&["hello", "-s", server, "-b", "127.0.0.1:0"]);
+        runner.ask(b"GET / HTTP/1.0\r\n\r\n");
+        runner.signal(Signal::TERM);
+        runner.wait_for_refusal();
+    });
+}
+
 /// What is not finished in time is cut, and the exit code tells.
 #[test]
 fn what_is_cut_in_the_end_is_told() {
