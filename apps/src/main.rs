@@ -1,6 +1,7 @@
 //! The runner: `cargo run --release -p apps -- inspect --server threaded`.
 //!
-//! Exit codes: 0 after a graceful stop; 1 if what was in flight was cut, or the server failed; 2 if it could not start.
+//! Exit codes: 0 after a graceful stop; 1 if what was in flight was cut by a second signal or at the end of
+//! `--shutdown-timeout`, or the server failed; 2 if it could not start.
 
 mod access_log;
 mod args;
@@ -12,8 +13,9 @@ mod signals;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use args::Wish;
 use conformance::lint::Lint;
@@ -57,7 +59,10 @@ fn serve(settings: &Settings) -> Result<ExitCode, String> {
         error.to_string()
     })?;
     let (shutdown, on_stop) = (bound.shutdown, made.on_stop);
+    let stopping_since = Arc::new(OnceLock::new());
+    let noted = Arc::clone(&stopping_since);
     let finish = move || {
+        noted.get_or_init(Instant::now);
         // In this order: whoever's stream ends may come back at once, and is not let in any more.
         shutdown();
         on_stop.into_iter().for_each(|stop| stop());
@@ -75,8 +80,11 @@ fn serve(settings: &Settings) -> Result<ExitCode, String> {
     if let Some(severity) = settings.lint {
         application = Arc::new(Lint::new(application).up_to(severity));
     }
-    Ok(match (bound.serve)(application) {
-        Ok(()) if cut.load(Ordering::SeqCst) => ExitCode::from(signals::CUT),
+    let result = (bound.serve)(application);
+    // A server that needs all of the time it has cuts what is left then.
+    let was_late = stopping_since.get().is_some_and(|since| since.elapsed() >= bound.shutdown_timeout);
+    Ok(match result {
+        Ok(()) if was_late || cut.load(Ordering::SeqCst) => ExitCode::from(signals::CUT),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("the server failed: {error}"));

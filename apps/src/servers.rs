@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_spec::Application;
 
@@ -27,6 +28,8 @@ pub(crate) struct Bound {
     pub(crate) address: String,
     /// Finishes what is in flight and stops.
     pub(crate) shutdown: Box<dyn FnOnce() + Send>,
+    /// How long that may take before what is left is cut.
+    pub(crate) shutdown_timeout: Duration,
     /// Stops now.
     pub(crate) stop: Box<dyn FnOnce() + Send>,
     /// Serves until it is stopped.
@@ -94,6 +97,7 @@ macro_rules! server {
                         });
                     }));
                 }
+                let shutdown_timeout = config.shutdown_timeout;
                 let server = match settings.bind.as_deref().unwrap_or(ADDRESS) {
                     inherited::NAME => match inherited::socket()? {
                         Socket::Tcp(listener) => config.from_listener(listener),
@@ -105,6 +109,7 @@ macro_rules! server {
                 Ok(Bound {
                     address: server.local_addr().to_string(),
                     shutdown: Box::new(move || graceful.shutdown()),
+                    shutdown_timeout,
                     stop: Box::new(move || immediate.stop()),
                     serve: Box::new(move |application| server.serve(application)),
                 })

@@ -30,12 +30,13 @@ pub(crate) fn watch(
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut arriving = signals.forever();
         arriving.next();
-        crate::say("finishing what is in flight; the same signal again stops now");
+        // Done before it is said: whoever reads standard error may read no more.
         shutdown();
+        crate::say("finishing what is in flight; the same signal again stops now");
         arriving.next();
-        crate::say("stopping now");
         told.store(true, Ordering::SeqCst);
         stop();
+        crate::say("stopping now");
         thread::sleep(PATIENCE);
         process::exit(CUT.into());
     })?;

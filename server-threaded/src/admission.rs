@@ -25,6 +25,9 @@ use crate::wire::{LINGER_PAUSE, Wire};
 /// How many connections that are answered wait without a thread for their clients to close them.
 const PARTINGS: usize = 64;
 
+/// How many refusals may wait for the hook to be told of them: a hook that blocks must not fill the memory.
+const MOST_UNTOLD: usize = 1024;
+
 /// The places of a server.
 pub(crate) struct Admission {
     config: Arc<Config>,
@@ -36,6 +39,7 @@ pub(crate) struct Admission {
     pending: AtomicUsize,
     turned_away: AtomicU64,
     refused: Refused,
+    untold: Mutex<Untold>,
     /// Connections that were answered for the last time, and have no place any more.
     partings: Partings,
     watchdog: OnceLock<Thread>,
@@ -56,6 +60,14 @@ struct Pool {
     unwatched: bool,
 }
 
+/// Refusals by the watchdog, which must not wait for a hook.
+#[derive(Default)]
+struct Untold {
+    refusals: VecDeque<(Peer, Option<u64>)>,
+    /// Whether a thread tells the hook of them.
+    is_being_told: bool,
+}
+
 impl Admission {
     pub(crate) fn new(config: Arc<Config>, clock: Arc<Clock>) -> Self {
         Self {
@@ -67,6 +79,7 @@ impl Admission {
             pending: AtomicUsize::new(0),
             turned_away: AtomicU64::new(0),
             refused: Refused::default(),
+            untold: Mutex::default(),
             partings: Partings::default(),
             watchdog: OnceLock::new(),
         }
@@ -81,8 +94,10 @@ impl Admission {
     pub(crate) fn enter(&self, stream: Stream, peer: Peer) -> Option<Entered> {
         let mut pool = self.pool();
         let mut unwatched = mem::take(&mut pool.unwatched);
+        // Those who wait come first: no place is free while one of them does, and who idles makes room for them.
         // Who is shed ends in a moment; until then there is one more than allowed.
-        let entered = if pool.open < self.config.max_connections || self.shed(&pool) {
+        let has_place = pool.open < self.config.max_connections || (pool.pending.is_empty() && self.shed(&pool));
+        let entered = if has_place {
             pool.open += 1;
             // The last one stays in the count, for who is to come.
             let is_last = pool.at_door == 1;
@@ -97,7 +112,8 @@ impl Admission {
             None
         } else {
             drop(pool);
-            self.refuse(stream, &peer);
+            let sent = self.refuse(stream);
+            self.report_refusal(&peer, sent);
             unwatched = true;
             None
         };
@@ -213,17 +229,25 @@ impl Admission {
     /// Whether there is nothing for the watchdog to watch. Then it has to be woken for the next connection.
     pub(crate) fn may_sleep(&self) -> bool {
         let mut pool = self.pool();
-        pool.unwatched =
-            pool.open == 0 && pool.pending.is_empty() && self.refused.is_empty() && self.partings.is_empty();
+        pool.unwatched = pool.open == 0
+            && pool.pending.is_empty()
+            && self.refused.is_empty()
+            && self.partings.is_empty()
+            && !self.has_untold();
         pool.unwatched
     }
 
-    /// Waits until no connection is left, none waits and none can come, or for `limit`, or until `is_enough`. True if none is
-    /// left.
+    /// Waits until no connection is left, none waits and none can come, and hooks know of all, or for `limit`, or until
+    /// `is_enough`. True if none is left.
     pub(crate) fn wait_until_empty(&self, limit: Duration, is_enough: impl Fn() -> bool) -> bool {
         let deadline = after(limit);
         let mut pool = self.pool();
-        while pool.open > 0 || pool.at_door > 0 || !pool.pending.is_empty() || !self.partings.is_empty() {
+        while pool.open > 0
+            || pool.at_door > 0
+            || !pool.pending.is_empty()
+            || !self.partings.is_empty()
+            || self.has_untold()
+        {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() || is_enough() {
                 return false;
@@ -288,16 +312,59 @@ impl Admission {
         }
         self.note_pending(&pool);
         drop(pool);
-        late.into_iter().for_each(|(stream, peer, _)| self.refuse(stream, &peer));
+        for (stream, peer, _) in late {
+            let sent = self.refuse(stream);
+            let mut untold = self.untold();
+            if self.config.on_response.is_some() && untold.refusals.len() < MOST_UNTOLD {
+                untold.refusals.push_back((peer, sent));
+            }
+        }
     }
 
-    /// Says no, and keeps the connection for a moment so that the client can see it.
-    fn refuse(&self, stream: Stream, peer: &Peer) {
+    /// Says no, and keeps the connection for a moment so that the client can see it. Returns what was sent, to be
+    /// [reported](Self::report_refusal).
+    fn refuse(&self, stream: Stream) -> Option<u64> {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
         let config = &self.config;
         let server = config.server_header.as_deref();
-        let sent = self.refused.add(stream, &self.clock, server, config.linger_timeout, config.max_pending);
-        self.report_refusal(peer, sent);
+        self.refused.add(stream, &self.clock, server, config.linger_timeout, config.max_pending)
+    }
+
+    fn untold(&self) -> MutexGuard<'_, Untold> {
+        self.untold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the hook has to be told of a refusal, or is at this moment.
+    fn has_untold(&self) -> bool {
+        let untold = self.untold();
+        untold.is_being_told || !untold.refusals.is_empty()
+    }
+
+    /// Whether there are refusals that no thread tells the hook of. If so, one is expected to
+    /// [tell them](Self::tell_refusals).
+    pub(crate) fn begin_to_tell(&self) -> bool {
+        let mut untold = self.untold();
+        let begins = !untold.is_being_told && !untold.refusals.is_empty();
+        untold.is_being_told |= begins;
+        begins
+    }
+
+    /// Nobody tells the hook after all.
+    pub(crate) fn tell_later(&self) {
+        self.untold().is_being_told = false;
+    }
+
+    /// Tells the hook of all refusals by the watchdog, on a thread that nobody waits for.
+    pub(crate) fn tell_refusals(&self) {
+        loop {
+            let mut untold = self.untold();
+            let Some((peer, sent)) = untold.refusals.pop_front() else {
+                untold.is_being_told = false;
+                return;
+            };
+            drop(untold);
+            self.report_refusal(&peer, sent);
+        }
     }
 
     /// Says no and closes, for want of a descriptor to wait with.
@@ -324,7 +391,7 @@ impl Admission {
             referer: None,
             user_agent: None,
         };
-        // At the door, or on the watchdog: a panic must not end them.
+        // At the door, mostly: a panic must not end its thread.
         let _ = guarded_call(|| hook(&exchange));
     }
 
@@ -335,9 +402,10 @@ impl Admission {
 
     fn shed(&self, pool: &Pool) -> bool {
         loop {
-            let idle = pool.wires.iter().filter_map(|wire| Some((wire.watch.until(&[Wait::Request])?, wire)));
+            let waiting = pool.wires.iter().filter_map(|wire| Some((wire.watch.now()?, wire)));
+            let idle = waiting.filter(|(seen, _)| seen.wait == Wait::Request);
             // All idle for the same time at most, so who must end first has begun first.
-            let Some(((_, seen), wire)) = idle.min_by_key(|((until, _), _)| *until) else { return false };
+            let Some((seen, wire)) = idle.min_by_key(|(seen, _)| seen.until) else { return false };
             if wire.cut(seen) {
                 self.turned_away.fetch_add(1, Ordering::Relaxed);
                 return true;
@@ -372,5 +440,40 @@ impl Drop for Registered<'_> {
             pool.wires.swap_remove(index);
         }
         pool.requests += self.wire.requests.load(Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// Those who wait are served in the order in which they came, also if somebody idles by now.
+    #[test]
+    fn newcomers_do_not_overtake_who_waits() {
+        let config = Arc::new(Config { max_connections: 1, ..Config::default() });
+        let clock = Arc::new(Clock::new());
+        let admission = Admission::new(Arc::clone(&config), Arc::clone(&clock));
+        let (mut peers, mut clients) = ((1..).map(|port| Peer::tcp(([127, 0, 0, 1], port).into())), vec![]);
+        let mut comes = || {
+            let (stream, client) = UnixStream::pair().unwrap();
+            clients.push(client);
+            admission.enter(Stream::Unix(stream), peers.next().unwrap())
+        };
+        let Entered { stream, peer, .. } = comes().unwrap();
+        let wire = Arc::new(Wire::new(stream, peer, config, clock, Vec::new()));
+        let registered = admission.register(&wire);
+        assert!(comes().is_none(), "the first is busy");
+        wire.watch.begin(Wait::Request, 100);
+        assert!(comes().is_none(), "the second was there before");
+        admission.tick(0);
+        assert!(wire.is_closing(), "who idles makes room");
+        drop(registered);
+        let ports: Vec<_> = [admission.leave(), admission.leave()]
+            .map(|next| next.and_then(|(_, peer)| peer.addr()).map(|addr| addr.port()))
+            .into();
+        assert_eq!(ports, [Some(2), Some(3)]);
+        assert!(admission.leave().is_none());
     }
 }

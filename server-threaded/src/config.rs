@@ -101,12 +101,15 @@ pub struct Config {
     /// The stack of a connection's thread in bytes. 512 KiB: touched pages only cost memory.
     pub stack_size: usize,
 
-    /// Asked before anything is read from a new connection; `false` closes it without a word.
+    /// Asked before a new connection gets a place, and before anything is read from it; `false` closes it without a word.
+    /// The thread that asks would else accept the next connection, so a hook that takes long delays newcomers.
     pub verify_peer: Option<VerifyPeer>,
     /// Told of what went wrong on a connection. It never stops the server, whatever it is.
     pub on_error: Option<OnError>,
     /// Told of each response when it is over, the server's own refusals included: for access logs. A 503 for want of a
-    /// place is told of by a thread that would else accept the next connection, so a hook that takes long delays newcomers.
+    /// place is told of by a thread that would else accept the next connection, so a hook that takes long delays newcomers. A
+    /// 503 for who has waited too long is told of by a thread of its own; while 1,024 of these wait for the hook, it is told
+    /// of no more.
     pub on_response: Option<OnResponse>,
 }
 

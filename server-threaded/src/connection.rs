@@ -5,6 +5,7 @@ use std::mem;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use gateway_spec::{Application, Connection, Field, Input, Request, ServerInfo, Source, Version};
@@ -57,6 +58,7 @@ pub(crate) struct Service<'s> {
 /// # Errors
 /// What went wrong with the connection, for the `on_error` hook. A client that closes between requests is no error.
 pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffers) -> io::Result<End> {
+    let _unwinding = EndIfPanicking(wire);
     buffers.received.clear();
     buffers.last.clear();
     let config = &wire.config;
@@ -82,6 +84,18 @@ pub(crate) fn serve(wire: &Arc<Wire>, service: &Service<'_>, buffers: &mut Buffe
         wire.end();
     }
     result
+}
+
+/// What is the application's may panic where only the connection is lost by that, such as an error when it is shown. The
+/// client has to see that something is missing, also if the application holds on to the connection.
+struct EndIfPanicking<'w>(&'w Wire);
+
+impl Drop for EndIfPanicking<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.end();
+        }
+    }
 }
 
 struct Link<'c> {
@@ -172,8 +186,11 @@ impl<'c> Link<'c> {
             if !has_body && self.received.repeats(length) {
                 continue;
             }
-            if self.received.is_empty() && !self.receive_inline()? {
-                return Ok(Next::End);
+            if self.received.is_empty() {
+                match self.receive_inline()? {
+                    Next::Request => {}
+                    next => return Ok(next),
+                }
             }
             match head.repeated(self.received.arrived()) {
                 Some(repeated) => length = repeated,
@@ -210,8 +227,7 @@ impl<'c> Link<'c> {
                 self.take(length, has_body);
                 next
             }
-            Ok(None) if self.receive()? => Ok(Next::Request),
-            Ok(None) => Ok(Next::End),
+            Ok(None) => self.receive(),
             Err(reject) => self.refuse(reject),
         }
     }
@@ -316,21 +332,22 @@ impl<'c> Link<'c> {
         }
     }
 
-    /// Waits for more of a head, at least for the end of a line; `false` if there will be no request.
+    /// Waits for more of a head, at least for the end of a line, if there will be a request.
     #[inline(never)]
-    fn receive(&mut self) -> io::Result<bool> {
+    fn receive(&mut self) -> io::Result<Next> {
         self.receive_inline()
     }
 
     /// As [`receive`](Self::receive), for requests that follow one with the same head.
     #[inline(always)]
-    fn receive_inline(&mut self) -> io::Result<bool> {
+    fn receive_inline(&mut self) -> io::Result<Next> {
         self.wire.flush()?;
         let config = &self.wire.config;
         loop {
             let now = self.wire.clock.now();
             let begun = !head::is_blank(self.received.arrived());
             let (wait, limit) = match (begun, self.served) {
+                // Also behind an empty line. There are at most four, so that nobody idles for ever.
                 (false, 1..) => (Wait::Request, config.keep_alive_timeout),
                 // The head as a whole has to be there in time, not each line of it; nor empty lines before the first.
                 _ => {
@@ -344,23 +361,20 @@ impl<'c> Link<'c> {
                 limit => self.wire.read_inline(self.received.room(), wait, limit),
             };
             match result {
-                Ok(0) => return Ok(false),
+                Ok(0) => return Ok(Next::End),
                 Ok(n) => {
                     // Before a line is whole nothing changes, except that it may have become too long.
                     let longest = self.received.len() + n > config.max_request_line;
                     let new = self.received.add(n);
                     if longest || new.ends_with(b"\n") || new.contains(&b'\n') {
-                        return Ok(true);
+                        return Ok(Next::Request);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    if begun {
-                        self.refuse(Reject::TIMEOUT)?;
-                    }
-                    return Ok(false);
+                    return if begun { self.refuse(Reject::TIMEOUT) } else { Ok(Next::End) };
                 }
                 // Between requests, and before the first, a client may go as it likes.
-                Err(_) if !begun => return Ok(false),
+                Err(_) if !begun => return Ok(Next::End),
                 Err(error) => return Err(error),
             }
         }
@@ -439,4 +453,72 @@ fn report(wire: &Wire, request: &Told<'_>, started: Instant, outcome: Outcome) {
         user_agent: field("user-agent"),
     };
     let _ = guarded_call(|| hook(&exchange));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+    use std::sync::atomic::AtomicUsize;
+
+    use gateway_spec::{Status, app_fn};
+
+    use super::*;
+    use crate::wire::tests::{seen, wire};
+
+    /// Serves a client while `watch` looks on, as the watchdog does. Returns how many requests were answered, and how often
+    /// somebody was asked whether the place is wanted.
+    fn watched(watch: impl FnOnce(&Wire, &mut TcpStream)) -> (usize, usize) {
+        let (wire, mut client) = wire();
+        let wire = Arc::new(wire);
+        let (calls, looks) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let application = app_fn(|_, start_response| {
+            start_response.start(Status::OK, &[])?;
+            Ok::<_, gateway_spec::Error>("answer")
+        });
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let is_wanted = || {
+                    looks.fetch_add(1, Ordering::SeqCst);
+                    true
+                };
+                let info = ServerInfo::new("a", "80", "test");
+                let service = Service { application: &application, info: &info, is_wanted: &is_wanted };
+                let end = serve(&wire, &service, &mut Buffers::new());
+                assert_eq!(end.unwrap(), End::Over);
+                calls.store(wire.requests.load(Ordering::SeqCst) as usize, Ordering::SeqCst);
+            });
+            watch(&wire, &mut client);
+        });
+        (calls.into_inner(), looks.into_inner())
+    }
+
+    /// Whose wait was cut gets no other answer, whenever the request came and whenever the shutdown follows.
+    #[test]
+    fn who_was_cut_is_served_no_more() {
+        let (calls, _) = watched(|wire, client| {
+            // Not the last, so that it is not asked whether the place is wanted.
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n").unwrap();
+            let waiting = seen(wire, Wait::Request);
+            assert!(wire.watch.cut(waiting));
+            client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let mut answers = String::new();
+            client.read_to_string(&mut answers).expect("no reset");
+            assert!(answers.ends_with("answer"), "{answers}");
+        });
+        assert_eq!(calls, 1);
+    }
+
+    /// A client that was late with its head may be sending the rest of it: 408 must not be lost to a reset (H1-CON-11).
+    #[test]
+    fn who_is_late_with_its_head_is_lingered_for() {
+        let (calls, looks) = watched(|wire, client| {
+            client.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+            assert!(wire.cut(seen(wire, Wait::More)));
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).expect("no reset");
+            assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        });
+        assert_eq!((calls, looks), (0, 1), "the place is given up if others want it");
+    }
 }

@@ -143,6 +143,7 @@ pub(crate) fn is_of_one_connection(error: &io::Error) -> bool {
                 | Errno::PERM
                 | Errno::NETDOWN
                 | Errno::NETUNREACH
+                | Errno::NONET
                 | Errno::HOSTUNREACH
                 | Errno::HOSTDOWN
                 | Errno::NOPROTOOPT

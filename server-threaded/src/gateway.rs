@@ -240,6 +240,9 @@ impl<'c> Response<'c> {
     fn send_file(&mut self, mut file: FileBody) -> Result<(), Error> {
         let length = file.remaining();
         let allowed = self.calls.yielded(usize::try_from(length).unwrap_or(usize::MAX))? as u64;
+        if allowed < length {
+            self.note_excess(usize::try_from(length - allowed).unwrap_or(usize::MAX));
+        }
         if length == 0 && self.framing.is_none() {
             self.calls.end()?;
         }
@@ -249,28 +252,26 @@ impl<'c> Response<'c> {
             let complete = self.calls.end();
             return self.finish(&mut output, complete);
         }
-        if self.framing == Some(Framing::Chunked) {
-            // Only after a `write`; then the length is not known to the client.
-            while let Some(block) = file.next_block()? {
-                self.check_wire()?;
-                self.put(&mut output, &block);
-                self.push(&mut output);
-            }
-            let complete = self.calls.end();
-            return self.finish(&mut output, complete);
-        }
         self.push(&mut output);
         let complete = self.calls.end();
-        if self.lost.is_none() {
-            match self.wire.write_file(file.file(), file.offset(), allowed) {
-                Ok(sent) => {
-                    self.outcome.bytes += sent;
-                    if sent < allowed {
-                        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter").into());
-                    }
-                }
-                Err(error) => self.lost = Some(error),
-            }
+        let mut left = allowed;
+        // Chunked only after a `write`; then the length is not known to the client.
+        if self.framing != Some(Framing::Chunked) && self.lost.is_none() {
+            let mut sent = 0;
+            self.lost = self.wire.write_file(file.file(), file.offset(), allowed, &mut sent).err();
+            self.outcome.bytes += sent;
+            left -= sent;
+            file.advance(sent);
+        }
+        // What the system has not sent by itself is read: it may not be able to with this kind of file. If the file has failed,
+        // this fails as well, and that is the application's error.
+        while left > 0 {
+            self.check_wire()?;
+            let Some(mut block) = file.next_block()? else { break };
+            block.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+            left -= block.len() as u64;
+            self.put(&mut output, &block);
+            self.push(&mut output);
         }
         self.finish(&mut output, complete)
     }
@@ -420,7 +421,7 @@ impl<'c> Response<'c> {
     fn fail(&mut self, error: &(dyn std::error::Error + Send + Sync + 'static)) {
         let failure = self.body.and_then(|body| body.failure());
         // A client that has gone is no news (GW-REF-01). Another connection of the application is another matter.
-        let is_news = failure.is_none() && !(self.lost.is_some() && is_disconnect(error));
+        let is_news = failure.is_none() && !self.lost.as_ref().is_some_and(|lost| is_kind(error, lost.kind()));
         if is_news {
             self.log(&error.to_string());
         }
@@ -432,6 +433,12 @@ impl<'c> Response<'c> {
                 // Only a reset tells this end from the end of the body.
                 self.wire.reset_on_close();
             }
+            return;
+        }
+        if self.lost.is_some() {
+            // Nobody is there to be answered.
+            self.outcome.aborted = true;
+            self.keep = false;
             return;
         }
         let reject = failure.map_or(Reject::APPLICATION, |failure| failure.reject());
@@ -453,6 +460,7 @@ impl<'c> Response<'c> {
         let mut output = self.wire.output();
         self.outcome.bytes = response::write_reject(&mut output, reject, &own);
         self.push(&mut output);
+        self.outcome.aborted = self.lost.is_some();
     }
 
     fn log(&self, what: &str) {
@@ -520,12 +528,7 @@ impl Write for Response<'_> {
     }
 }
 
-/// Whether the error is only that the client has gone.
-fn is_disconnect(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| {
-        matches!(
-            error.kind(),
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted
-        )
-    })
+/// Whether the error is one of input and output, of this kind: what the connection has [failed](Response::check_wire) with.
+fn is_kind(error: &(dyn std::error::Error + 'static), kind: io::ErrorKind) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == kind)
 }

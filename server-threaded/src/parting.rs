@@ -12,7 +12,7 @@ use crate::transport::Stream;
 /// How often one connection is read from before others have their turn.
 const READS: usize = 64;
 
-/// Connections whose sending direction is closed, the oldest first.
+/// Connections whose sending direction is closed, the oldest first but for those that were looked at.
 #[derive(Default)]
 pub(crate) struct Partings(Mutex<VecDeque<Parting>>);
 
@@ -51,24 +51,24 @@ impl Partings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether there are fewer than `most`, after closing the oldest if it is over. So whoever comes next closes who has
-    /// come long before, and nobody waits.
+    /// Whether there are fewer than `most`, after closing the first if it is over. So whoever comes next closes who has
+    /// come long before, and nobody waits. If it is not over, another is the first next time.
     pub(crate) fn has_room(&self, most: usize, now: u64) -> bool {
         let mut list = self.list();
         if list.len() < most {
             return true;
         }
-        let Some(mut oldest) = list.pop_front() else { return false };
+        let Some(mut first) = list.pop_front() else { return false };
         // Read and closed without the lock: others come and go meanwhile.
         drop(list);
-        let is_over = oldest.is_over(now);
+        let is_over = first.is_over(now);
         if !is_over {
-            self.list().push_front(oldest);
+            self.list().push_back(first);
         }
         is_over
     }
 
-    /// Takes a connection; if there are as many as `most`, the oldest is closed.
+    /// Takes a connection; if there are as many as `most`, the first is closed.
     pub(crate) fn put(&self, parting: Parting, most: usize) {
         let mut list = self.list();
         if list.len() >= most.max(1) {
@@ -141,19 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn only_the_oldest_makes_room_and_only_if_it_is_over() {
+    fn one_at_a_time_makes_room_if_it_is_over() {
         let partings = Partings::default();
-        let (one, client) = parting(10, 100);
-        let (two, _two) = parting(10, 100);
+        let (one, _one) = parting(10, 100);
+        let (two, client) = parting(10, 100);
         let (three, _three) = parting(10, 100);
         partings.put(one, 2);
         partings.put(two, 2);
         assert!(partings.has_room(3, 0) && !partings.has_room(2, 0));
         assert_eq!(partings.list().len(), 2);
         drop(client);
-        assert!(partings.has_room(2, 0));
+        assert!(partings.has_room(2, 0), "the other one was looked at before");
         assert_eq!(partings.list().len(), 1);
         partings.put(three, 1);
-        assert_eq!(partings.list().len(), 1, "here the oldest goes in any case");
+        assert_eq!(partings.list().len(), 1, "here the first goes in any case");
     }
 }

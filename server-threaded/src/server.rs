@@ -5,13 +5,13 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gateway_spec::{Application, ServerInfo};
 
 use crate::Config;
 use crate::admission::Admission;
-use crate::clock::Clock;
+use crate::clock::{Clock, after};
 use crate::door::Door;
 use crate::hooks::Stats;
 use crate::threads::Shared;
@@ -22,7 +22,7 @@ use crate::wire::Wire;
 /// The product that this server is, for `SERVER_SOFTWARE` where the settings say nothing else.
 const SOFTWARE: &str = concat!("server-threaded/", env!("CARGO_PKG_VERSION"));
 
-/// How long a server that stops waits for threads after their connections were cut.
+/// How long a server that stops waits for threads after their connections were cut, and for the watchdog at the end.
 const LEFT_BEHIND: Duration = Duration::from_millis(500);
 
 /// A server that listens and does not serve yet.
@@ -114,7 +114,12 @@ impl Server {
         let door = Door::new(listener, wake)?;
         let shared = Arc::new(Shared::new(Box::new(application), info, Arc::clone(&state), door));
         let watched = Arc::clone(&shared);
-        let watch = move || watchdog::run(&watched.state, || watched.attend());
+        let watch = move || {
+            watchdog::run(&watched.state, || {
+                watched.attend();
+                watched.tell_refusals();
+            });
+        };
         let watchdog = thread::Builder::new().name("watchdog".into()).spawn(watch)?;
         state.admission.set_watchdog(watchdog.thread());
         let started = shared.start().inspect_err(|_| state.admission.go());
@@ -124,8 +129,11 @@ impl Server {
         shared.attend();
         state.wait_for_end(&shared.door);
         state.end();
-        // It ends at its next look; it holds nothing that anybody waits for.
-        let _ = watchdog.join();
+        // It ends at its next look, unless the errors stream keeps it, which is not the server's.
+        let limit = after(LEFT_BEHIND);
+        while !watchdog.is_finished() && Instant::now() < limit {
+            thread::sleep(Duration::from_millis(1));
+        }
         result.and_then(|()| state.take_failure())
     }
 }

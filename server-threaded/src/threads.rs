@@ -11,19 +11,23 @@ use gateway_spec::{Application, Peer, ServerInfo};
 use crate::admission::Entered;
 use crate::connection::{self, Buffers, End, Service};
 use crate::door::{Door, is_exhaustion, is_of_one_connection};
-use crate::guard::guarded_call;
+use crate::guard::{guarded, guarded_call};
 use crate::server::State;
 use crate::transport::Stream;
 use crate::wire::Wire;
 
-/// How long accepting pauses when the system has no descriptors left: not long for a person, long for a processor.
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(50);
+/// How long accepting pauses when the system has no descriptors left, or lets nobody in: not long for a person, long for a
+/// processor.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long the pause is if a connection was ended to make room: it takes a moment until its descriptor is free.
 const SHEDDING: Duration = Duration::from_millis(2);
 
 /// How many are told so at once, and before each pause: what piles up in the system's queue would wait for nothing.
 const MOST_REFUSED: usize = 64;
+
+/// After how many connections in a row that could not be accepted it is not for the connections.
+const MOST_FAILURES: usize = 64;
 
 /// How long a thread without a connection waits for one before it ends, if others wait as well.
 const THREAD_IDLE: Duration = Duration::from_secs(10);
@@ -88,6 +92,20 @@ impl Shared {
         }
     }
 
+    /// Sees that the hook is told of refusals by the watchdog: on a thread for that, as a hook that blocks would stop all
+    /// deadlines.
+    pub(crate) fn tell_refusals(self: &Arc<Self>) {
+        if !self.state.admission.begin_to_tell() {
+            return;
+        }
+        let shared = Arc::clone(self);
+        let tell = move || shared.state.admission.tell_refusals();
+        let stack = self.state.config.stack_size;
+        if thread::Builder::new().name("refusals".into()).stack_size(stack).spawn(tell).is_err() {
+            self.state.admission.tell_later(); // at the next look
+        }
+    }
+
     /// A thread's life: connections, one after the other.
     fn serve_connections(self: &Arc<Self>) {
         let state = &*self.state;
@@ -126,7 +144,10 @@ impl Shared {
             state.clock.update();
             match self.accept(stopping) {
                 Some((stream, peer)) => {
-                    if let Some(Entered { stream, peer, is_last }) = state.admission.enter(stream, peer) {
+                    // Asked first: who is not welcome makes nobody give a place.
+                    if self.is_welcome(&peer)
+                        && let Some(Entered { stream, peer, is_last }) = state.admission.enter(stream, peer)
+                    {
                         if is_last {
                             self.call_another();
                         }
@@ -142,6 +163,12 @@ impl Shared {
         }
     }
 
+    /// Whether the `verify_peer` hook lets a newcomer in. If it panics, it does not.
+    fn is_welcome(&self, peer: &Peer) -> bool {
+        let Some(verify) = &self.state.config.verify_peer else { return true };
+        guarded(|| Ok(verify(peer))).unwrap_or(false)
+    }
+
     /// A thread goes from the door, or does not come.
     fn go(&self) {
         self.state.admission.go();
@@ -150,10 +177,11 @@ impl Shared {
         }
     }
 
-    /// Who is next in the system's queue, if anybody is and can be let in. When nobody is, and the server was `stopping`
-    /// before, the door is closed: all who had come were let in.
+    /// Who is next in the system's queue, if anybody is and can be accepted. When nobody is, and the server was `stopping`
+    /// before, the door is closed: all who had come were accepted.
     fn accept(&self, stopping: bool) -> Option<(Stream, Peer)> {
         let state = &*self.state;
+        let mut failures = 0;
         loop {
             match self.door.accept() {
                 Ok(newcomer) => {
@@ -172,7 +200,18 @@ impl Shared {
                     }
                 }
                 // The peer has gone between its arrival and now, or a firewall says no: the next one may be fine.
-                Err(error) if is_of_one_connection(&error) => continue,
+                Err(error) if is_of_one_connection(&error) && failures < MOST_FAILURES => {
+                    failures += 1;
+                    continue;
+                }
+                // It seems to say no to all: to ask it all the time would help nobody.
+                Err(error) if is_of_one_connection(&error) => {
+                    if stopping {
+                        self.door.close();
+                    } else if let Err(error) = self.door.wait_for_stop(Some(PAUSE)) {
+                        state.fail(error);
+                    }
+                }
                 Err(error) => {
                     state.fail(error);
                     self.door.close();
@@ -189,22 +228,21 @@ impl Shared {
             return self.door.wait_for_stop(Some(SHEDDING));
         }
         self.turn_away();
-        self.door.wait_for_stop(Some(OUT_OF_DESCRIPTORS))
+        self.door.wait_for_stop(Some(PAUSE))
     }
 
     /// Says no to some of those in the system's queue, one after the other; to how many.
     fn turn_away(&self) -> usize {
-        self.door.turn_away(MOST_REFUSED, |stream, peer| self.state.admission.refuse_at_once(stream, peer))
+        self.door.turn_away(MOST_REFUSED, |stream, peer| {
+            if self.is_welcome(peer) {
+                self.state.admission.refuse_at_once(stream, peer);
+            }
+        })
     }
 
     fn serve_connection(&self, stream: Stream, peer: Peer, buffers: &mut Buffers) {
         let state = &*self.state;
         let config = &state.config;
-        if let Some(verify) = &config.verify_peer
-            && !verify(&peer)
-        {
-            return;
-        }
         let output = std::mem::take(&mut buffers.output);
         let wire = Arc::new(Wire::new(stream, peer, Arc::clone(config), Arc::clone(&state.clock), output));
         let registered = state.admission.register(&wire);

@@ -181,6 +181,9 @@ impl Stream {
     }
 
     /// Sends up to `length` bytes of a file from `offset` without copying them through this process.
+    ///
+    /// The one call that cannot be told to raise no signal. Programs of Rust ignore SIGPIPE unless they say otherwise; then a
+    /// client that goes during a file ends the process.
     pub(crate) fn send_file(&self, file: &std::fs::File, offset: u64, length: usize) -> io::Result<usize> {
         let mut offset = offset;
         retry(|| rustix::fs::sendfile(self, file, Some(&mut offset), length).map_err(Into::into))
@@ -205,6 +208,14 @@ impl Stream {
     pub(crate) fn reset_on_close(&self) {
         // Not for Unix sockets; there is nothing better to do then.
         let _ = rustix::net::sockopt::set_socket_linger(self, Some(std::time::Duration::ZERO));
+    }
+
+    /// Ends the connection in a reset, at once: also if others hold on to its descriptor.
+    pub(crate) fn reset(&self) {
+        // Not for Unix sockets. Where the system knows no such thing, the reset comes with the last descriptor.
+        if let Self::Tcp(stream) = self {
+            let _ = rustix::net::connect_unspec(stream);
+        }
     }
 
     /// Whether both directions are closed, without waiting. A peer that has only finished sending still reads.

@@ -17,6 +17,15 @@ pub(crate) enum Wait {
     More,
 }
 
+/// A wait as it was seen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waiting {
+    pub(crate) wait: Wait,
+    /// When it will have been too long.
+    pub(crate) until: u64,
+    value: u64,
+}
+
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -46,22 +55,22 @@ impl Watch {
         if self.0.swap(Self::NOTHING, Ordering::AcqRel) == Self::LATE { Ended::Late } else { Ended::InTime }
     }
 
-    /// When the wait began to count as too long, if it is one of these kinds.
-    pub(crate) fn until(&self, kinds: &[Wait]) -> Option<(u64, u64)> {
+    /// The wait that lasts, if one does.
+    pub(crate) fn now(&self) -> Option<Waiting> {
         let value = self.0.load(Ordering::Acquire);
-        let kind = match value & 3 {
+        let wait = match value & 3 {
             _ if value == Self::LATE => return None,
             1 => Wait::More,
             2 => Wait::Request,
             3 => Wait::First,
             _ => return None,
         };
-        kinds.contains(&kind).then_some((value >> 2, value))
+        Some(Waiting { wait, until: value >> 2, value })
     }
 
-    /// Marks the wait that [`until`](Self::until) saw as too long, unless it has ended by itself meanwhile.
-    pub(crate) fn cut(&self, seen: u64) -> bool {
-        self.0.compare_exchange(seen, Self::LATE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    /// Marks the wait that [`now`](Self::now) saw as too long, unless it has ended by itself meanwhile.
+    pub(crate) fn cut(&self, seen: Waiting) -> bool {
+        self.0.compare_exchange(seen.value, Self::LATE, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -72,17 +81,16 @@ mod tests {
     #[test]
     fn a_wait_is_cut_once_and_only_while_it_lasts() {
         let watch = Watch::new();
-        assert_eq!(watch.until(&[Wait::First, Wait::Request, Wait::More]), None);
+        assert!(watch.now().is_none());
         watch.begin(Wait::Request, 5);
-        assert_eq!(watch.until(&[Wait::More]), None);
-        let (until, seen) = watch.until(&[Wait::Request]).unwrap();
-        assert_eq!(until, 5);
+        let seen = watch.now().unwrap();
+        assert_eq!((seen.wait, seen.until), (Wait::Request, 5));
         assert_eq!(watch.end(), Ended::InTime);
         assert!(!watch.cut(seen));
         watch.begin(Wait::More, 7);
-        let (_, seen) = watch.until(&[Wait::More]).unwrap();
+        let seen = watch.now().unwrap();
         assert!(watch.cut(seen));
-        assert!(!watch.cut(seen));
+        assert!(!watch.cut(seen) && watch.now().is_none());
         assert_eq!(watch.end(), Ended::Late);
         assert_eq!(watch.end(), Ended::InTime);
     }

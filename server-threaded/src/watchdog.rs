@@ -36,16 +36,15 @@ pub(crate) fn run(state: &State, attend: impl Fn()) {
         state.admission.list_wires(&mut wires);
         for wire in wires.drain(..) {
             wire.flush_now();
+            let Some(seen) = wire.watch.now() else { continue };
             // A server that stops closes connections that wait for another request, and soon those that are new.
-            let first = stopping_since.map(|since| since + LAST_CHANCE);
-            for (kind, at_most) in
-                [(Wait::More, None), (Wait::Request, stopping_since.map(|_| 0)), (Wait::First, first)]
-            {
-                if let Some((until, seen)) = wire.watch.until(&[kind])
-                    && until.min(at_most.unwrap_or(u64::MAX)) <= now
-                {
-                    wire.cut(seen);
-                }
+            let at_most = match (stopping_since, seen.wait) {
+                (Some(_), Wait::Request) => 0,
+                (Some(since), Wait::First) => since + LAST_CHANCE,
+                _ => u64::MAX,
+            };
+            if seen.until.min(at_most) <= now {
+                wire.cut(seen);
             }
         }
         state.admission.tick(now);

@@ -18,7 +18,7 @@ use crate::Config;
 use crate::clock::{Clock, after, milliseconds};
 use crate::pace::Pace;
 use crate::transport::Stream;
-use crate::watch::{Ended, Wait, Watch};
+use crate::watch::{Ended, Wait, Waiting, Watch};
 
 /// How often a writer that waits tries again, to see a client that reads slowly: the system reports room late.
 const WRITE_RETRY: Duration = Duration::from_millis(500);
@@ -26,6 +26,9 @@ const WRITE_RETRY: Duration = Duration::from_millis(500);
 /// How long a client that was answered for the last time may send nothing if others want its place: longer than a
 /// packet is on its way.
 pub(crate) const LINGER_PAUSE: Duration = Duration::from_millis(100);
+
+/// For how many such pauses a client may send nothing after a wait was cut: its own end cannot be seen then.
+const QUIET_PAUSES: u32 = 3;
 
 /// How many blocks go into one call; answers have no more.
 const MOST_BLOCKS: usize = 3;
@@ -52,6 +55,8 @@ pub(crate) struct Wire {
     waited: AtomicU64,
     /// Whether the connection closes after the response in hand: it was chosen to make room, or the server stops.
     closing: AtomicBool,
+    /// Whether a wait was cut: nobody can wait for bytes any more, or see the client's end.
+    was_cut: AtomicBool,
     /// Whether the server has cut the connection for good.
     stopped: AtomicBool,
     /// Whether the connection ends in a reset.
@@ -76,14 +81,16 @@ impl Wire {
             sent: AtomicU64::new(0),
             waited: AtomicU64::new(0),
             closing: AtomicBool::new(false),
+            was_cut: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             resets: AtomicBool::new(false),
             tells_end: AtomicBool::new(false),
         }
     }
 
-    /// Ends the wait that `seen` stands for, unless it has ended by itself meanwhile.
-    pub(crate) fn cut(&self, seen: u64) -> bool {
+    /// Ends the wait that was seen, unless it has ended by itself meanwhile. It is the last wait of this connection,
+    /// so that it does not matter when the rest of this happens.
+    pub(crate) fn cut(&self, seen: Waiting) -> bool {
         let cut = self.watch.cut(seen);
         if cut {
             self.closing.store(true, Ordering::Relaxed);
@@ -98,8 +105,9 @@ impl Wire {
         // In one order with `set_tells_end` and the look at `stopped` behind it: one of the two sees the other.
         self.stopped.store(true, Ordering::SeqCst);
         self.closing.store(true, Ordering::Relaxed);
-        if self.tells_end.load(Ordering::SeqCst) {
-            // A proper end would make the response look whole: its thread finds that it was stopped, and resets.
+        // In this order: who has failed resets first, and then tells no end.
+        if self.tells_end.load(Ordering::SeqCst) || self.will_reset() {
+            // A proper end would make the response look whole: its thread finds that it was stopped, and ends it.
             self.reset_on_close();
             self.stream.shutdown(Shutdown::Read);
         } else {
@@ -119,10 +127,9 @@ impl Wire {
 
     /// Ends the connection, also if the application still holds on to it: whoever asks is told, and the client as well.
     pub(crate) fn end(&self) {
+        self.stop();
         if self.will_reset() {
-            self.stopped.store(true, Ordering::Relaxed); // the reset comes when the descriptor is closed
-        } else {
-            self.stop();
+            self.stream.reset(); // not only when the descriptor is closed
         }
     }
 
@@ -170,12 +177,19 @@ impl Wire {
                 result => break result,
             }
         };
-        match (self.watch.end(), result) {
-            // Bytes that came in the same moment are as good as any, and 0 is the shutdown of the watchdog.
-            (Ended::Late, Ok(0)) => Err(io::ErrorKind::TimedOut.into()),
-            (Ended::Late, Ok(_)) if wait != Wait::Request => Err(io::ErrorKind::TimedOut.into()),
-            (_, result) => result,
+        match self.watch.end() {
+            Ended::InTime => result,
+            Ended::Late => self.too_late(result),
         }
+    }
+
+    /// The wait was cut. 0 is the shutdown that came with it. Bytes that came in the same moment are too late, a request as
+    /// well: reading ends now or in a moment, maybe in the middle of what follows them. A client repeats what it has no
+    /// answer to on a connection that it has used before (RFC 9112 section 9.3.1).
+    #[cold]
+    fn too_late(&self, result: io::Result<usize>) -> io::Result<usize> {
+        self.was_cut.store(true, Ordering::Relaxed);
+        result.and(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// What goes out next. Whoever adds to it sends it, or says that it is to be [held](Self::hold).
@@ -333,27 +347,32 @@ impl Wire {
         Ok(())
     }
 
-    /// Sends `length` bytes of a file from `offset`; how many there were, if the file has become shorter.
-    pub(crate) fn write_file(&self, file: &std::fs::File, offset: u64, length: u64) -> io::Result<u64> {
+    /// Sends `length` bytes of a file from `offset`, as far as the system does that by itself: not from every kind of file, and
+    /// not what is not there. Counts in `sent`.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub(crate) fn write_file(&self, file: &std::fs::File, offset: u64, length: u64, sent: &mut u64) -> io::Result<()> {
         const PIECE: u64 = 1 << 20;
         self.stream.set_nonblocking(true)?;
         let mut pause = Duration::ZERO;
-        let mut sent = 0;
-        while sent < length {
-            let piece = usize::try_from((length - sent).min(PIECE)).unwrap_or(usize::MAX);
-            match self.stream.send_file(file, offset + sent, piece) {
+        while *sent < length {
+            let piece = usize::try_from((length - *sent).min(PIECE)).unwrap_or(usize::MAX);
+            match self.stream.send_file(file, offset + *sent, piece) {
                 Ok(0) => break,
                 Ok(n) => {
-                    sent += n as u64;
+                    *sent += n as u64;
                     pause = Duration::ZERO;
                     self.count(n as u64);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait_to_write(&mut pause)?,
-                Err(error) => return Err(error),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => self.wait_to_write(&mut pause)?,
+                    io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => return Err(error),
+                    _ => break, // whose error it is tells who reads, and then writes
+                },
             }
         }
-        self.stream.set_nonblocking(false)?;
-        Ok(sent)
+        self.stream.set_nonblocking(false)
     }
 
     /// Waits for room, and gives up on a client that takes nothing, or too little. `pause` is for how long it has taken
@@ -405,6 +424,9 @@ impl Wire {
     /// Sends the end of the stream, and goes on reading for a while: a client that is still sending would otherwise
     /// lose the answer to a reset (H1-CON-11). If others want the place, only for as long as it sends.
     pub(crate) fn linger(&self, is_wanted: &dyn Fn() -> bool) {
+        if self.was_cut.load(Ordering::Relaxed) {
+            return self.linger_after_cut(is_wanted);
+        }
         self.stream.shutdown(Shutdown::Write);
         let end = after(self.config.linger_timeout);
         let (mut buffer, mut room) = ([0; 4096], self.config.max_linger);
@@ -418,6 +440,32 @@ impl Wire {
                 Ok(n) => room = room.saturating_sub(n as u64),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock && !is_wanted() => {}
                 Err(_) => break,
+            }
+        }
+    }
+
+    /// As [`linger`](Self::linger), where reading was shut down: what arrives can still be read, but not waited for. The end of
+    /// the stream comes last, as the system answers what it gets with a reset once both directions are shut down.
+    #[cold]
+    fn linger_after_cut(&self, is_wanted: &dyn Fn() -> bool) {
+        let end = after(self.config.linger_timeout);
+        let (mut buffer, mut room, mut quiet) = ([0; 4096], self.config.max_linger, 0);
+        while room > 0 && quiet < QUIET_PAUSES {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::sleep(left.min(LINGER_PAUSE));
+            quiet += 1;
+            while room > 0 {
+                match self.stream.try_read(&mut buffer) {
+                    Ok(n @ 1..) => (room, quiet) = (room.saturating_sub(n as u64), 0),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => return,
+                    _ => break,
+                }
+            }
+            if quiet > 0 && is_wanted() {
+                break;
             }
         }
     }
@@ -445,5 +493,76 @@ impl Connection for Wire {
                 Some(Instant::now() + Duration::from_millis(at.saturating_sub(now)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A connection, and its client.
+    pub(crate) fn wire() -> (Wire, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, addr) = listener.accept().unwrap();
+        let (config, clock) = (Arc::new(Config::default()), Arc::new(Clock::new()));
+        (Wire::new(Stream::Tcp(stream), Peer::tcp(addr), config, clock, Vec::new()), client)
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// Waits until a thread waits for this.
+    pub(crate) fn seen(wire: &Wire, wait: Wait) -> Waiting {
+        loop {
+            match wire.watch.now() {
+                Some(seen) if seen.wait == wait => return seen,
+                _ => thread::yield_now(),
+            }
+        }
+    }
+
+    /// Whoever has cut the wait shuts the socket down now or later: nothing may be served on it.
+    #[test]
+    fn what_comes_when_the_wait_is_cut_is_too_late() {
+        for wait in [Wait::First, Wait::Request, Wait::More] {
+            let (wire, mut client) = wire();
+            thread::scope(|scope| {
+                let reading = scope.spawn(|| wire.read(&mut [0; 10], wait, LONG));
+                // As `cut`, interrupted before its shutdown.
+                assert!(wire.watch.cut(seen(&wire, wait)));
+                client.write_all(b"request").unwrap();
+                assert_eq!(reading.join().unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut, "{wait:?}");
+            });
+        }
+    }
+
+    /// A client that is late may go on sending, and loses no answer by that.
+    #[test]
+    fn who_was_cut_is_lingered_for() {
+        let (wire, mut client) = wire();
+        thread::scope(|scope| {
+            let reading = scope.spawn(|| wire.read(&mut [0; 10], Wait::More, LONG));
+            assert!(wire.cut(seen(&wire, Wait::More)));
+            reading.join().unwrap().unwrap_err();
+        });
+        wire.write(b"408").unwrap();
+        let looks = Cell::new(0);
+        wire.linger(&|| {
+            looks.set(looks.get() + 1);
+            if looks.get() == 1 {
+                (&client).write_all(b"more").unwrap();
+            }
+            looks.get() > 1
+        });
+        assert_eq!(looks.get(), 2, "once when nothing had come, and once behind what came then");
+        wire.end();
+        drop(wire);
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("no reset");
+        assert_eq!(answer, "408");
     }
 }

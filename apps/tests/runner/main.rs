@@ -348,6 +348,36 @@ fn a_signal_ends_streams() {
     });
 }
 
+/// A signal counts although nobody can be told so.
+#[test]
+fn a_signal_is_acted_on_before_it_is_told_of() {
+    on_every_server(|server| {
+        let runner = Runner::start_unheard(&["hello", "-s", server, "-b", "127.0.0.1:0"]);
+        runner.ask(b"GET / HTTP/1.0\r\n\r\n");
+        runner.signal(Signal::TERM);
+        runner.wait_for_refusal();
+    });
+}
+
+/// What is not finished in time is cut, and the exit code tells.
+#[test]
+fn what_is_cut_in_the_end_is_told() {
+    on_every_server(|server| {
+        for (timeout, code) in [("100ms", 1), ("1h", 0)] {
+            let runner = Runner::start(&["stream", "-s", server, "-b", "127.0.0.1:0", "--shutdown-timeout", timeout]);
+            let mut busy = runner.connect();
+            begin_echo(&mut busy);
+            runner.signal(Signal::TERM);
+            if code == 0 {
+                runner.wait_for("finishing what is in flight");
+                busy.send(b"0\r\n\r\n");
+            }
+            assert_eq!(busy.rest().ends_with("0\r\n\r\n"), code == 0, "{timeout}");
+            assert_eq!(runner.end().code, Some(code), "{timeout}");
+        }
+    });
+}
+
 #[test]
 fn a_second_signal_stops_now() {
     on_every_server(|server| {

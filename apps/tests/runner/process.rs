@@ -69,6 +69,22 @@ impl Runner {
         Self::spawn(command(args).stdin(stdin))
     }
 
+    /// Starts it, and reads no more of what it says than where it is: nothing else gets through.
+    #[allow(dead_code, reason = "the tests of memory and of browsers do without")]
+    pub(crate) fn start_unheard(args: &[&str]) -> Self {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let child = command(args).stderr(writer.try_clone().expect("a pipe")).spawn().expect("the program starts");
+        let (mut reader, mut greeting) = (BufReader::new(reader), String::new());
+        reader.read_line(&mut greeting).expect("an address");
+        thread::spawn(move || {
+            // More than a pipe takes: this waits for ever, and so does who else writes. The reader has to be there.
+            let _ = writer.write_all(&vec![b'.'; 4 << 20]);
+            drop(reader);
+        });
+        thread::sleep(Duration::from_millis(100)); // until it is full
+        Self { child, said: channel().1, greeting }
+    }
+
     fn spawn(command: &mut Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("a pipe"));

@@ -39,10 +39,10 @@ impl Framing {
             Self::NoContent(None) // H1-NOB-05
         } else if facts.code == 304 {
             Self::NoContent(facts.declared)
+        } else if facts.code == 205 {
+            Self::Length(0) // H1-NOB-07, and to a HEAD as well (H1-NOB-03)
         } else if facts.head_request {
             Self::NoContent(facts.declared.or(facts.known))
-        } else if facts.code == 205 {
-            Self::Length(0) // H1-NOB-07
         } else if let Some(length) = facts.declared.or(facts.known) {
             Self::Length(length)
         } else if facts.version == Version::Http11 {
@@ -197,6 +197,7 @@ mod tests {
         assert_eq!(facts(Http11, false, 304, Some(5), Some(0)), Framing::NoContent(Some(5)));
         assert_eq!(facts(Http11, true, 304, None, Some(0)), Framing::NoContent(None));
         assert_eq!(facts(Http11, false, 205, Some(5), Some(5)), Framing::Length(0));
+        assert_eq!(facts(Http11, true, 205, Some(5), Some(5)), Framing::Length(0));
     }
 
     fn ended(framing: Framing, version: Version, keep: bool) -> String {

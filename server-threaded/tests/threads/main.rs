@@ -14,6 +14,7 @@ mod connections;
 #[cfg(target_os = "linux")]
 mod descriptors;
 mod drips;
+mod endings;
 mod full_house;
 mod hooks;
 mod kept;

@@ -16,7 +16,7 @@ pub(crate) fn silence() {
     ONCE.call_once(|| {
         let hook = panic::take_hook();
         panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            if !matches!(thread::current().name(), Some("connection" | "site" | "watchdog")) {
+            if !matches!(thread::current().name(), Some("connection" | "refusals" | "site" | "watchdog")) {
                 hook(info);
             }
         }));
