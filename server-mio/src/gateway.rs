@@ -158,9 +158,9 @@ impl Exchange {
         length.filter(|_| delimiter == Delimiter::Length)
     }
 
-    /// The status that was sent, or will be.
+    /// The status that was sent, or will be; zero if it was cut before.
     pub(crate) const fn code(&self) -> u16 {
-        self.facts.code
+        if self.delimiter.is_some() { self.facts.code } else { 0 }
     }
 }
 
@@ -347,7 +347,7 @@ impl Responder<'_> {
     #[cold]
     fn note_excess(&self, bytes: u64) {
         if !self.exchange.facts.drops_content() {
-            self.report(&format!("GW-CL-01: the body goes past its Content-Length; {bytes} bytes were cut"));
+            self.report(&format!("GW-CL-01: the body goes past its length; {bytes} bytes were cut"));
         }
     }
 

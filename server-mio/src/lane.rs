@@ -196,6 +196,7 @@ fn drive(worker: &mut Worker, job: Job, may_block: bool) -> (usize, Option<Box<C
     let next = next.unwrap_or_else(|panic| {
         // What the application does is caught where it is called; this is a hook's panic, or a fault here.
         worker.shared.config.errors.write(&format!("server-mio: {}\n", panicked(panic)));
+        connection.socket.spoil();
         Next::Close
     });
     if next == Next::Close {

@@ -57,10 +57,19 @@ impl Socket {
         self.stream.reset_on_close();
     }
 
-    /// Ends it, although others still have it; but for one that is to end in a reset, as that comes when it is closed.
+    /// Ends it, although others still have it.
     pub(crate) fn end(&self) {
-        if !self.resets.load(Ordering::SeqCst) {
+        if self.resets.load(Ordering::SeqCst) {
+            self.stream.reset();
+        } else {
             self.stream.cut();
+        }
+    }
+
+    /// Something has gone wrong in an unforeseen way: nothing looks complete that is not.
+    pub(crate) fn spoil(&self) {
+        if self.tells_end() {
+            self.reset_on_close();
         }
     }
 

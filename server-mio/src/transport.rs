@@ -281,6 +281,14 @@ impl Stream {
         let _ = sockopt::set_socket_linger(self, Some(Duration::ZERO));
     }
 
+    /// Ends the connection in a reset, at once: also if others have it.
+    pub(crate) fn reset(&self) {
+        // Unix sockets know no reset.
+        if let Self::Tcp(stream) = self {
+            let _ = rustix::net::connect_unspec(stream);
+        }
+    }
+
     /// Waits until the connection is ready, for threads that may block; false if that took longer than `timeout`.
     pub(crate) fn wait(&self, direction: Direction, timeout: Duration) -> io::Result<bool> {
         let flags = match direction {

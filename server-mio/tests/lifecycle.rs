@@ -519,5 +519,5 @@ fn hooks_are_told() {
     );
     let site = Site::with(|config| config.verify_peer = Some(Arc::new(|_: &gateway_spec::Peer| false)), hello);
     assert_eq!(site.connect().rest(), "");
-    assert_eq!((site.handle.stats().refused, site.handle.stats().requests), (1, 0));
+    assert_eq!((site.handle.stats().accepted, site.handle.stats().requests), (1, 0));
 }

@@ -34,6 +34,10 @@ impl Connection {
         let server = worker.shared.config.server_header.as_deref();
         response::reject(&mut self.out.front, reject, head_only, server, &mut worker.heads.date, second);
         let content = if head_only { 0 } else { reject.text().len() as u64 + 1 };
+        if worker.shared.config.on_response.is_some() {
+            // The client does not wait for the hook. What fails here fails again.
+            let _ = self.out.flush(&self.socket.stream);
+        }
         self.log(worker, reject.status().code(), content, false);
         self.leave_body(worker);
         self.phase = Phase::Closing;
@@ -144,9 +148,9 @@ impl Connection {
                 self.socket.reset_on_close();
             }
         }
-        if self.socket.tells_end() && !self.out.is_empty() {
+        if !self.out.is_empty() {
             // All was said, but not sent: a proper end would make what was sent look whole.
-            self.socket.reset_on_close();
+            self.socket.spoil();
         }
         self.leave_body(worker);
     }

@@ -208,6 +208,14 @@ impl Connection {
         self.writing = false;
         // A waker that the body has left somewhere is not one of the next.
         self.alarm.take_if(|alarm| alarm.is_kept());
+        // The client of the last answer of a batch does not wait for the hook.
+        if worker.shared.config.on_response.is_some()
+            && self.start + self.taken >= self.end
+            && !exchange.aborted
+            && let Err(error) = self.out.flush(&self.socket.stream)
+        {
+            self.responder(worker, &mut exchange).abort(error);
+        }
         if let Some(error) = exchange.error.take() {
             self.report(worker, &error);
         }

@@ -107,7 +107,6 @@ impl Core {
             }
         };
         if !config.verify_peer.as_ref().is_none_or(verify) {
-            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             return;
         }
         let counts = &shared.counts;

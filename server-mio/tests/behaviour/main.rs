@@ -17,6 +17,8 @@ mod connections;
 mod descriptors;
 #[path = "../../../server-threaded/tests/threads/drips.rs"]
 mod drips;
+#[path = "../../../server-threaded/tests/threads/endings.rs"]
+mod endings;
 #[path = "../../../server-threaded/tests/threads/full_house.rs"]
 mod full_house;
 #[path = "../../../server-threaded/tests/threads/hooks.rs"]
