@@ -5,7 +5,7 @@
 //! again and goes on, as if nothing had happened. That is the usual course, and costs a few atomic instructions.
 //!
 //! If the application blocks, the *monitor* sees the same ticket at two looks, and summons a thread that *stands
-//! by*. It takes the lock, which is free, and is the leader now. The thread that comes back finds the lock taken: it is
+//! by*; where that was to be expected ([`forecast`](crate::forecast)), the leader has done so. It takes the lock, which is free, and is the leader now. The thread that comes back finds the lock taken: it is
 //! *detached*, sends its connection to the loop's inbox, helps with requests that wait for a thread, and stands by.
 //!
 //! What holds, and what the model in the tests shows for every interleaving:
@@ -288,5 +288,53 @@ impl Doze {
             }
         }
         self.asleep.store(false, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread leads and drives a connection.
+    fn take_the_lead(handoff: &Handoff) -> Ticket {
+        assert!(handoff.stand_by(), "it is summoned");
+        handoff.take_over();
+        handoff.depart()
+    }
+
+    /// A thread is made when all others are in an application, and not while one is on its way.
+    #[test]
+    fn no_more_threads_are_made_than_are_needed() {
+        let handoff = Handoff::new(3);
+        assert_eq!(handoff.summon(), Summons::Spawn);
+        assert_eq!(handoff.summon(), Summons::Woken, "the first is on its way");
+        let first = take_the_lead(&handoff);
+        assert_eq!(handoff.summon(), Summons::Spawn);
+        let second = take_the_lead(&handoff);
+        assert!(!handoff.is_current(first) && handoff.is_current(second) && handoff.has_detached());
+        // The first has come back and is going to stand by.
+        handoff.rejoin();
+        assert_eq!(handoff.summon(), Summons::Woken);
+        assert_eq!(handoff.count(), 2);
+        let first = take_the_lead(&handoff);
+        assert!(handoff.is_current(first) && !handoff.is_last());
+        assert_eq!(handoff.summon(), Summons::Spawn);
+        take_the_lead(&handoff);
+        assert!(handoff.is_last());
+        assert_eq!(handoff.summon(), Summons::Full);
+    }
+
+    /// What the monitor has met is known until the next ticket.
+    #[test]
+    fn who_was_met_is_known() {
+        let handoff = Handoff::new(2);
+        handoff.summon();
+        let ticket = take_the_lead(&handoff);
+        assert!(!handoff.was_seen(ticket));
+        assert_eq!(handoff.look(), (ticket.0, true));
+        assert!(handoff.was_seen(ticket));
+        handoff.arrive(ticket);
+        let ticket = handoff.depart();
+        assert!(!handoff.was_seen(ticket));
     }
 }

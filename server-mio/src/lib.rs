@@ -15,7 +15,8 @@
 //!
 //! One event loop for each core calls the application itself, which costs nothing while the application is fast. When it
 //! blocks (in `call`, in the iterator of the body, in reading the request, in `write`), another thread takes over the
-//! loop within a few milliseconds, so that ordinary blocking code stalls nobody else.
+//! loop within a few milliseconds, and at once where a request like that has blocked before, so that ordinary blocking code
+//! stalls nobody else.
 //!
 //! All limits and deadlines are on by default; see [`Config`].
 //!
