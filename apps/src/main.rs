@@ -81,8 +81,9 @@ fn serve(settings: &Settings) -> Result<ExitCode, String> {
         application = Arc::new(Lint::new(application).up_to(severity));
     }
     let result = (bound.serve)(application);
-    // A server that needs all of the time it has cuts what is left then.
-    let was_late = stopping_since.get().is_some_and(|since| since.elapsed() >= bound.shutdown_timeout);
+    // A server that needs all of the time it has cuts what is left then. Without any, nothing was promised.
+    let time = bound.shutdown_timeout;
+    let was_late = !time.is_zero() && stopping_since.get().is_some_and(|since| since.elapsed() >= time);
     Ok(match result {
         Ok(()) if was_late || cut.load(Ordering::SeqCst) => ExitCode::from(signals::CUT),
         Ok(()) => ExitCode::SUCCESS,

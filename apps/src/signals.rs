@@ -30,15 +30,20 @@ pub(crate) fn watch(
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut arriving = signals.forever();
         arriving.next();
-        // Done before it is said: whoever reads standard error may read no more.
         shutdown();
-        crate::say("finishing what is in flight; the same signal again stops now");
+        tell("finishing what is in flight; the same signal again stops now");
         arriving.next();
         told.store(true, Ordering::SeqCst);
         stop();
-        crate::say("stopping now");
+        tell("stopping now");
         thread::sleep(PATIENCE);
         process::exit(CUT.into());
     })?;
     Ok(stopped)
+}
+
+/// Says it without waiting for who reads standard error, as that may be nobody any more.
+fn tell(text: &'static str) {
+    // Without a thread for it, to act is more important.
+    let _ = thread::Builder::new().spawn(move || crate::say(text));
 }

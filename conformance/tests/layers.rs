@@ -11,7 +11,7 @@ use framework_mini::middleware::{
     AccessLog, BasicAuth, BodyLimit, CatchPanic, ConditionalGet, Cors, CrossOriginCheck, ForwardedBy, Gzip,
     MethodOverride, ProxyFix, RequestIds, SecurityHeaders, SessionKey, Sessions,
 };
-use gateway_spec::Application;
+use gateway_spec::{Application, Body, Environ, Error, StartResponse, Status};
 use proptest::prelude::*;
 
 type Inner = Arc<dyn Application>;
@@ -169,5 +169,21 @@ proptest! {
         compressed in any::<bool>(),
     ) {
         check(&LAYERS[layer], &script, "GET", compressed);
+    }
+}
+
+/// A length that is in the answer to HEAD is that of the whole, and not of the first block, which is all that is asked for.
+#[test]
+fn a_head_tells_no_other_length() {
+    let stream = |_: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        start_response.start(Status::OK, &[("Content-Type", "text/plain")])?;
+        Ok(Body::blocks(["one", "two", "three"]))
+    };
+    for layer in LAYERS {
+        for method in ["GET", "HEAD"] {
+            let response = ask((layer.around)(Arc::new(stream)), method, false);
+            let length = response.header("Content-Length");
+            assert!(matches!(length, None | Some("11")), "{method} through {}: {length:?}", layer.name);
+        }
     }
 }

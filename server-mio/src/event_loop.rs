@@ -397,13 +397,7 @@ impl Core {
         self.inbox.take(&mut messages);
         for message in messages.drain(..) {
             match message {
-                Message::Returned(token, connection, next) => {
-                    self.settle(token, connection, next, waiting);
-                    if self.stop_at != u64::MAX {
-                        // It was away when all others were asked whether they have anything to do.
-                        self.ready.push_back((token, Ready::READ));
-                    }
-                }
+                Message::Returned(token, connection, next) => self.settle(token, connection, next, waiting),
                 Message::Woken(token) => self.ready.push_back((token, Ready::WOKEN)),
                 Message::Look => self.let_in(),
                 Message::Shed => {
@@ -475,10 +469,12 @@ impl Core {
         // Those who have connected are let in; then nobody any more.
         self.acceptable = true;
         self.accept_at = 0;
-        // Each connection looks whether a request has come, and closes if none has.
-        for (index, slot) in self.slots.iter().enumerate() {
-            if matches!(slot.place, Place::Home(_)) {
-                self.ready.push_back((slot.generation << HALF | index, Ready::READ));
+        // Each connection looks whether a request has come, and closes if none has; those that are away, when they come back.
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            match slot.place {
+                Place::Home(_) => self.ready.push_back((slot.generation << HALF | index, Ready::READ)),
+                Place::Away => slot.missed = slot.missed.with(Ready::READ),
+                Place::Free => {}
             }
         }
     }

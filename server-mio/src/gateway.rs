@@ -158,6 +158,13 @@ impl Exchange {
         length.filter(|_| delimiter == Delimiter::Length)
     }
 
+    /// Whether an error of the application is the connection's, passed on.
+    fn has_failed_with(&self, error: &Error) -> bool {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        // The latter is what further writes get.
+        kind.is_some() && (kind == self.error.as_ref().map(io::Error::kind) || kind == Some(io::ErrorKind::BrokenPipe))
+    }
+
     /// The status that was sent, or will be; zero if it was cut before.
     pub(crate) const fn code(&self) -> u16 {
         if self.delimiter.is_some() { self.facts.code } else { 0 }
@@ -174,9 +181,12 @@ impl Responder<'_> {
         rest: &mut Option<Content>,
     ) -> Progress {
         if self.exchange.aborted {
-            // A write has failed, whatever the application made of that: nothing can follow it, and it is no news.
-            if let Ok(body) = returned {
-                self.close(&mut Content::Body(body.map_or_else(|body| body, Body::from)));
+            // A write has failed, whatever the application made of that: nothing can follow it.
+            match returned {
+                Ok(body) => self.close(&mut Content::Body(body.map_or_else(|body| body, Body::from))),
+                // That the client has gone is no news; another error is.
+                Err(error) if self.exchange.has_failed_with(&error) => {}
+                Err(error) => self.report(&error),
             }
             return Progress::Over;
         }

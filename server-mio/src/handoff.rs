@@ -15,7 +15,8 @@
 //!    failed attempt means that there is a leader, who will see the inbox.
 //! 3. No connection is lost: who drives it either settles it under the lock or puts it into the inbox.
 //! 4. No wake-up is lost: a message that finds the inbox empty wakes the poll, whoever polls or will poll next.
-//! 5. The loop never stands still: the last thread that could lead does not call the application; requests wait then.
+//! 5. The loop never stands still, as long as threads can be made: the last that could lead does not call the application;
+//!    requests wait then.
 
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -162,7 +163,7 @@ impl Handoff {
         self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For the monitor: somebody should try to lead.
+    /// Somebody should try to lead. Who asks too early, when the next one is on its way, has to ask again.
     pub(crate) fn summon(&self) -> Summons {
         let mut threads = self.threads();
         if threads.standing_by > 0 {
@@ -175,8 +176,7 @@ impl Handoff {
         let busy = 1 + usize::try_from(self.detached.load(Ordering::SeqCst)).unwrap_or(0);
         if threads.summoned || threads.total > busy {
             // One that was made, or is done with its connection, has not come yet: on a busy machine that takes a while, and
-            // no more are needed.
-            threads.summoned = true;
+            // no more are needed. It may also be taking the lead at this moment, so that it is not to be summoned again.
             return Summons::Woken;
         }
         if threads.total >= self.cap || threads.ended {
@@ -316,9 +316,20 @@ mod tests {
         handoff.rejoin();
         assert_eq!(handoff.summon(), Summons::Woken);
         assert_eq!(handoff.count(), 2);
-        let first = take_the_lead(&handoff);
-        assert!(handoff.is_current(first) && !handoff.is_last());
+    }
+
+    /// A thread that is taking the lead is nobody who could be summoned: what is asked for then is asked for again.
+    #[test]
+    fn who_is_about_to_lead_is_not_summoned() {
+        let handoff = Handoff::new(3);
         assert_eq!(handoff.summon(), Summons::Spawn);
+        take_the_lead(&handoff);
+        assert_eq!(handoff.summon(), Summons::Spawn);
+        assert!(handoff.stand_by());
+        assert_eq!(handoff.summon(), Summons::Woken);
+        handoff.take_over();
+        handoff.depart();
+        assert_eq!(handoff.summon(), Summons::Spawn, "it blocks, too");
         take_the_lead(&handoff);
         assert!(handoff.is_last());
         assert_eq!(handoff.summon(), Summons::Full);

@@ -24,7 +24,8 @@ impl Alarm {
 
     /// Hands the body a waker, before it is asked.
     pub(crate) fn watch(self: &Arc<Self>, body: &mut Body) {
-        self.has_rung.store(false, Ordering::SeqCst);
+        // With what whoever rang has done before: it is asked about now.
+        self.has_rung.swap(false, Ordering::SeqCst);
         body.set_waker(&Waker::from(self.clone()));
     }
 

@@ -274,7 +274,7 @@ impl Server {
         // A handle may be asked as soon as somebody has been served.
         let _ = handle.0.running.set((counts, lanes.iter().map(Arc::downgrade).collect()));
         for lane in &lanes {
-            // One to lead; the next is made when it is needed.
+            // To lead; the next is made when this one blocks.
             lane.summon();
             if lane.handoff.count() == 0 && !lane.handoff.has_ended() {
                 handle.stop();

@@ -136,10 +136,10 @@ mod tests {
             if !resets {
                 assert_eq!(client.read(&mut [0]).unwrap(), 0, "it ends although others have it");
             }
-            drop(other);
             if resets {
                 assert_eq!(client.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
             }
+            drop(other);
         }
     }
 }

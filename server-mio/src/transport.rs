@@ -76,7 +76,12 @@ impl Listener {
         let mut result = Err(io::ErrorKind::AddrNotAvailable.into());
         for addr in address.to_socket_addrs().map_err(named)? {
             // Bound without SO_REUSEPORT, so that an address that is taken is an error and not shared by accident.
-            result = TcpListener::bind(addr);
+            // Inherited by every connection, which saves a call for each. One answer is one write, so there is nothing that
+            // Nagle's algorithm could merge; it would only wait.
+            result = TcpListener::bind(addr).and_then(|listener| {
+                sockopt::set_tcp_nodelay(&listener, true)?;
+                Ok(listener)
+            });
             if result.is_ok() {
                 break;
             }
@@ -111,11 +116,9 @@ impl Listener {
                         }
                         listener
                     };
-                    // Inherited by every connection, which saves a call for each. One answer is one write, so there is
-                    // nothing that Nagle's algorithm could merge; it would only wait.
-                    sockopt::set_tcp_nodelay(&listener, true)?;
                     listener.set_nonblocking(true)?;
-                    LoopListener::Tcp(mio::net::TcpListener::from_std(listener))
+                    let listener = mio::net::TcpListener::from_std(listener);
+                    if self.own { LoopListener::Tcp(listener) } else { LoopListener::Given(listener) }
                 }
                 Kind::Unix(listener) => {
                     let listener = listener.try_clone()?;
@@ -139,6 +142,7 @@ fn share_port(first: &TcpListener) -> io::Result<TcpListener> {
     }
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_socket_reuseport(&socket, true)?;
+    sockopt::set_tcp_nodelay(&socket, true)?;
     bind(&socket, &addr)?;
     listen(&socket, 4096)?;
     Ok(socket.into())
@@ -178,6 +182,8 @@ impl Drop for SocketFile {
 #[derive(Debug)]
 pub(crate) enum LoopListener {
     Tcp(mio::net::TcpListener),
+    /// Not made here: those who have come before may be waiting in its queue, and have inherited nothing.
+    Given(mio::net::TcpListener),
     Unix(mio::net::UnixListener),
 }
 
@@ -188,13 +194,19 @@ impl LoopListener {
                 let (stream, addr) = listener.accept()?;
                 Ok((Stream::Tcp(stream), Peer::tcp(addr)))
             }
+            Self::Given(listener) => {
+                let (stream, addr) = listener.accept()?;
+                // It fails only on a connection that is over.
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), Peer::tcp(addr)))
+            }
             Self::Unix(listener) => Ok((Stream::Unix(listener.accept()?.0), Peer::unix())),
         }
     }
 
     pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => registry.register(listener, token, Interest::READABLE),
+            Self::Tcp(listener) | Self::Given(listener) => registry.register(listener, token, Interest::READABLE),
             Self::Unix(listener) => registry.register(listener, token, Interest::READABLE),
         }
     }
@@ -203,7 +215,7 @@ impl LoopListener {
     pub(crate) fn deregister(&mut self, registry: &Registry) {
         // It fails only if it was not registered.
         let _ = match self {
-            Self::Tcp(listener) => registry.deregister(listener),
+            Self::Tcp(listener) | Self::Given(listener) => registry.deregister(listener),
             Self::Unix(listener) => registry.deregister(listener),
         };
     }
@@ -327,6 +339,29 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    /// No part of an answer waits for the acknowledgement of another, also not for who has connected before the server serves.
+    #[test]
+    fn connections_send_at_once() {
+        let given = Listener::from(TcpListener::bind("127.0.0.1:0").unwrap());
+        for listener in [Listener::bind("127.0.0.1:0").unwrap(), given] {
+            let LocalAddr::Tcp(addr) = listener.local_addr().unwrap() else { panic!("not TCP") };
+            let _early = TcpStream::connect(addr).unwrap();
+            let (listeners, _) = listener.split(1).unwrap();
+            let _late = TcpStream::connect(addr).unwrap();
+            for _ in 0..2 {
+                let (stream, _) = listeners[0].accept().unwrap();
+                assert!(sockopt::tcp_nodelay(&stream).unwrap());
+            }
         }
     }
 }

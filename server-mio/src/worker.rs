@@ -199,7 +199,7 @@ impl Worker {
             return None;
         }
         if expectation == Expectation::Blocks {
-            // Without threads enough it is called all the same: it was looked that there is one to lead.
+            // If there is nobody who could come, it is called all the same, and the monitor asks again.
             self.lane.summon();
         }
         Some(Stopwatch::start())

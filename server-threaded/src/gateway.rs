@@ -328,7 +328,9 @@ impl<'c> Response<'c> {
     #[inline(always)]
     fn write_head(&mut self, output: &mut Vec<u8>, known: Option<u64>) {
         let Started { code, declared } = self.started;
-        self.outcome.code = code;
+        if self.lost.is_none() {
+            self.outcome.code = code;
+        }
         if let Some(body) = self.body {
             self.settle_input(body);
         }

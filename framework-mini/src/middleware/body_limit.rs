@@ -9,7 +9,7 @@ use gateway_spec::{Application, Blocks, Body, Bytes, Environ, Error, Input, Star
 
 /// Refuses request bodies over a limit with 413: at once if the client tells the length, else when it is passed.
 ///
-/// Without a length the application reads up to the limit, and then an error. If it gives that back, as `?` does, and
+/// Without a length the application reads at most up to the limit, and then an error. If it gives that back, as `?` does, and
 /// nothing was sent yet, the answer is 413; an answer of its own stands.
 ///
 /// ```

@@ -203,7 +203,7 @@ pub fn filter<F: Filter>(
         },
         _ => body,
     };
-    Ok(Body::from_blocks(Filtered { inner: Some(inner), state }))
+    Ok(Body::from_blocks(Filtered { inner: Some(inner), rest: Some(0), state }))
 }
 
 /// One response on its way through a filter.
@@ -274,7 +274,7 @@ impl<F: Filter> State<F> {
     /// The end of the application's body: it must not be shorter than declared. The server cannot tell, if the filter
     /// changes lengths.
     fn end(&mut self) -> Result<(), Error> {
-        if self.head_only {
+        if self.no_content {
             self.calls.ignore_length();
         }
         Ok(self.calls.end()?)
@@ -368,6 +368,8 @@ impl<F: Filter> Write for Inner<'_, F> {
 /// A body on its way through a filter. It owns the application's body, so that dropping one drops both (GW-MW-08).
 struct Filtered<F> {
     inner: Option<Body>,
+    /// How much there would have been behind it, of a body that was not asked to its end.
+    rest: Option<u64>,
     state: State<F>,
 }
 
@@ -390,6 +392,10 @@ impl<F: Filter> Filtered<F> {
             passed = state.pass(block)?;
         }
         if state.is_over() {
+            if !state.calls.is_complete() {
+                // Nobody asks for more; but the head may tell how much a GET would have got.
+                self.rest = inner.len();
+            }
             self.inner = None;
             passed = join(passed, state.finish(start_response)?);
         }
@@ -406,7 +412,7 @@ impl<F: Filter> Blocks for Filtered<F> {
     fn remaining(&self) -> Option<u64> {
         match (&self.state.phase, &self.inner) {
             (Phase::Committed(Interest::Head), Some(inner)) => inner.len(),
-            (Phase::Committed(Interest::Head), None) => Some(0),
+            (Phase::Committed(Interest::Head), None) => self.rest,
             _ => None,
         }
     }

@@ -75,9 +75,11 @@ impl Core {
     /// There are no descriptors left: one that was kept for this lets somebody be told.
     pub(super) fn turn_one_away(&mut self) {
         self.reserve = None;
-        if let Some(Ok((stream, _))) = self.listener.as_ref().map(LoopListener::accept) {
+        if let Some(Ok((stream, peer))) = self.listener.as_ref().map(LoopListener::accept) {
             self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
-            self.dismiss(&stream);
+            if self.is_welcome(&peer) {
+                self.dismiss(&stream);
+            }
         }
         self.reserve = File::open("/dev/null").ok();
     }
@@ -98,15 +100,7 @@ impl Core {
         let shared = self.shared.clone();
         let config = &shared.config;
         self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
-        // A hook that panics has not said yes.
-        let verify = |hook: &VerifyPeer| match catch_unwind(AssertUnwindSafe(|| hook(&peer))) {
-            Ok(is_welcome) => is_welcome,
-            Err(panic) => {
-                shared.complain(panic);
-                false
-            }
-        };
-        if !config.verify_peer.as_ref().is_none_or(verify) {
+        if !self.is_welcome(&peer) {
             return;
         }
         let counts = &shared.counts;
@@ -126,6 +120,17 @@ impl Core {
             // Perhaps somebody idles in another loop, and leaves a place for the next one.
             shared.tell_others(&self.inbox, || Message::MakeRoom);
         }
+    }
+
+    /// What the hook says. One that panics has not said yes.
+    fn is_welcome(&self, peer: &Peer) -> bool {
+        let verify = |hook: &VerifyPeer| {
+            catch_unwind(AssertUnwindSafe(|| hook(peer))).unwrap_or_else(|panic| {
+                self.shared.complain(panic);
+                false
+            })
+        };
+        self.shared.config.verify_peer.as_ref().is_none_or(verify)
     }
 
     /// Lets newcomers in while there are places.

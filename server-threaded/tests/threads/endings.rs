@@ -229,6 +229,7 @@ fn who_has_gone_before_the_head_was_not_answered() {
                 "/hints" => loop {
                     start_response.early_hints(&[("Link", "</style.css>")])?;
                 },
+                "/ignored" => while start_response.early_hints(&[("Link", "</style.css>")]).is_ok() {},
                 _ => {}
             }
             start_response.start(Status::OK, &[])?;
@@ -236,7 +237,7 @@ fn who_has_gone_before_the_head_was_not_answered() {
             Ok::<_, Error>(Body::late(|_| Some(Ok(Bytes::new()))))
         }),
     );
-    for path in ["/hints", "/nothing-yet", "/error"] {
+    for path in ["/hints", "/ignored", "/nothing-yet", "/error"] {
         let mut client = site.connect();
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
         gate.wait_for(1);
@@ -244,12 +245,12 @@ fn who_has_gone_before_the_head_was_not_answered() {
         gate.open(1);
         site.wait_for("the end", |stats| stats.open == 0);
     }
-    let seen = notes.wait_for(3);
-    for seen in &seen[..2] {
+    let seen = notes.wait_for(4);
+    for seen in &seen[..3] {
         assert_eq!((seen.status, seen.bytes, seen.aborted), (0, 0, true), "{seen:?}");
     }
-    assert_eq!((seen[2].status, seen[2].aborted), (500, true), "the answer did not reach anybody");
-    assert_eq!(notes.errors().len(), 3);
+    assert_eq!((seen[3].status, seen[3].aborted), (500, true), "the answer did not reach anybody");
+    assert_eq!(notes.errors().len(), 4);
     let text = text.lock().unwrap();
     assert!(text.lines().count() == 1 && text.ends_with(": on purpose\n"), "{text}");
 }

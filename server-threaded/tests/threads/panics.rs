@@ -16,7 +16,9 @@ pub(crate) fn silence() {
     ONCE.call_once(|| {
         let hook = panic::take_hook();
         panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
-            if !matches!(thread::current().name(), Some("connection" | "refusals" | "site" | "watchdog")) {
+            let thread = thread::current();
+            let name = thread.name().unwrap_or_default();
+            if !matches!(name, "connection" | "refusals" | "site" | "watchdog") && !name.starts_with("server-mio ") {
                 hook(info);
             }
         }));
