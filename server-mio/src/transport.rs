@@ -15,6 +15,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
+/// How many clients may wait to be accepted, unless the system allows fewer. The standard library asks for few.
+const QUEUE: i32 = 4096;
+
 /// A socket that is listened on.
 #[derive(Debug)]
 pub struct Listener {
@@ -80,6 +83,7 @@ impl Listener {
             // Nagle's algorithm could merge; it would only wait.
             result = TcpListener::bind(addr).and_then(|listener| {
                 sockopt::set_tcp_nodelay(&listener, true)?;
+                rustix::net::listen(&listener, QUEUE)?;
                 Ok(listener)
             });
             if result.is_ok() {
@@ -144,7 +148,7 @@ fn share_port(first: &TcpListener) -> io::Result<TcpListener> {
     sockopt::set_socket_reuseport(&socket, true)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
     bind(&socket, &addr)?;
-    listen(&socket, 4096)?;
+    listen(&socket, QUEUE)?;
     Ok(socket.into())
 }
 

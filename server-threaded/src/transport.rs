@@ -59,6 +59,9 @@ impl From<UnixListener> for Listener {
     }
 }
 
+/// How many clients may wait to be accepted, unless the system allows fewer. The standard library asks for few.
+const QUEUE: i32 = 4096;
+
 impl Listener {
     pub(crate) fn bind(address: &str) -> io::Result<Self> {
         let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
@@ -70,6 +73,7 @@ impl Listener {
                 // Inherited by every connection, which saves a call for each. Not so with a listener that was given:
                 // who has come before may be waiting in its queue.
                 rustix::net::sockopt::set_tcp_nodelay(&listener, true).map_err(io::Error::from).map_err(named)?;
+                rustix::net::listen(&listener, QUEUE).map_err(io::Error::from).map_err(named)?;
                 Ok(Self { kind: Kind::Tcp(listener), nodelay: true, made: None })
             }
         }

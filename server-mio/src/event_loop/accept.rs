@@ -21,6 +21,8 @@ use crate::transport::{LoopListener, Stream};
 
 /// How many connections are accepted before others have their turn.
 const ACCEPTS: usize = 64;
+/// How many are told that there are no descriptors, before it is looked again whether there are.
+const TOLD: usize = 16;
 /// How many clients at once are told that there is no place for them, if not even as many may wait for one.
 const TURNED_AWAY: usize = 64;
 
@@ -49,7 +51,7 @@ impl Core {
                 Err(error) if is_exhaustion(&error) && self.shed_if(now, Connection::has_asked) => {}
                 Err(error) if is_exhaustion(&error) => {
                     self.shared.tell_others(&self.inbox, || Message::Shed);
-                    self.turn_one_away();
+                    self.turn_some_away();
                     self.accept_at = now + BACK_OFF;
                     return;
                 }
@@ -72,10 +74,11 @@ impl Core {
         }
     }
 
-    /// There are no descriptors left: one that was kept for this lets somebody be told.
-    pub(super) fn turn_one_away(&mut self) {
+    /// There are no descriptors left: one that was kept for this lets some be told, one after the other.
+    pub(super) fn turn_some_away(&mut self) {
         self.reserve = None;
-        if let Some(Ok((stream, peer))) = self.listener.as_ref().map(LoopListener::accept) {
+        for _ in 0..TOLD {
+            let Some(Ok((stream, peer))) = self.listener.as_ref().map(LoopListener::accept) else { break };
             self.shared.counts.accepted.fetch_add(1, Ordering::Relaxed);
             if self.is_welcome(&peer) {
                 self.dismiss(&stream);
