@@ -3,17 +3,17 @@
 
 mod support;
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use gateway_spec::{Blocks, Body, Bytes, Environ, Error, Errors, StartResponse, Status};
+use gateway_spec::{Application, Blocks, Body, Bytes, Environ, Error, Errors, StartResponse, Status};
 use rustix::net::sockopt;
-use server_mio::{Config, Server};
+use server_mio::{Config, Handle, Server};
 use support::{Client, Door, PATIENCE, Site, later};
 
 fn ok(start_response: &mut dyn StartResponse) -> Result<(), Error> {
@@ -49,7 +49,7 @@ impl Drop for Kept {
 
 /// `/call` stops at the first door; `/silent` never has anything, `/endless` always, and both stop at the second door when
 /// they are dropped; `/broken` fails behind its first block.
-fn app(doors: [Arc<Door>; 2]) -> impl gateway_spec::Application {
+fn app(doors: [Arc<Door>; 2]) -> impl Application {
     move |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
         let kept = |block: Bytes| Body::from_blocks(Kept { block, door: doors[1].clone() });
         if environ.raw_path() == "/call" {
@@ -126,20 +126,12 @@ const BLOCK: usize = 2048;
 /// However much of a response without a length is still to be sent when its client is given up, it does not look whole.
 #[test]
 fn a_tail_that_was_not_sent_is_missed() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    // Accepted connections inherit it: a few blocks fill it.
-    sockopt::set_socket_send_buffer_size(&listener, 4096).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut config = Server::builder();
-    config.write_timeout = Duration::from_millis(300);
-    let server = config.from_listener(listener).unwrap();
-    let handle = server.handle();
-    let thread = thread::spawn(move || {
-        server.serve(|environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
-            ok(start_response)?;
-            Ok(Body::from_blocks(Countdown(environ.raw_path()[1..].parse().unwrap())))
-        })
-    });
+    let configure = |config: &mut Config| config.write_timeout = Duration::from_millis(300);
+    let app = |environ: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        ok(start_response)?;
+        Ok(Body::from_blocks(Countdown(environ.raw_path()[1..].parse().unwrap())))
+    };
+    let (address, handle, thread) = serve_narrowly(configure, app);
     let mut clients: Vec<_> = (1..60)
         .map(|blocks| {
             let mut client = connect_narrow(address);
@@ -172,6 +164,21 @@ fn a_tail_that_was_not_sent_is_missed() {
     thread.join().unwrap().unwrap();
 }
 
+/// A server whose connections take little at a time: they inherit that from the listener.
+fn serve_narrowly(
+    configure: impl FnOnce(&mut Config),
+    app: impl Application + 'static,
+) -> (SocketAddr, Handle, JoinHandle<io::Result<()>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    sockopt::set_socket_send_buffer_size(&listener, 4096).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut config = Server::builder();
+    configure(&mut config);
+    let server = config.from_listener(listener).unwrap();
+    let handle = server.handle();
+    (address, handle, thread::spawn(move || server.serve(app)))
+}
+
 /// A client that takes little at a time.
 fn connect_narrow(address: SocketAddr) -> Client {
     use rustix::net::{AddressFamily, SocketType, connect, socket};
@@ -184,26 +191,21 @@ fn connect_narrow(address: SocketAddr) -> Client {
 /// The time that a body takes between its blocks does not make its client a slow one.
 #[test]
 fn a_slow_body_has_no_slow_client() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    sockopt::set_socket_send_buffer_size(&listener, 4096).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut config = Server::builder();
-    config.rate_grace = Duration::from_millis(300);
-    // 75 ms for a block.
-    config.min_body_rate = 400_000;
-    let server = config.from_listener(listener).unwrap();
-    let handle = server.handle();
-    let thread = thread::spawn(move || {
-        server.serve(|_: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
-            ok(start_response)?;
-            let mut left = 8;
-            Ok(Body::late(move |_| {
-                left = u32::checked_sub(left, 1)?;
-                thread::sleep(Duration::from_millis(150));
-                Some(Ok(vec![b'x'; 30_000].into()))
-            }))
-        })
-    });
+    let configure = |config: &mut Config| {
+        config.rate_grace = Duration::from_millis(300);
+        // 75 ms for a block.
+        config.min_body_rate = 400_000;
+    };
+    let app = |_: &mut Environ<'_>, start_response: &mut dyn StartResponse| -> Result<Body, Error> {
+        ok(start_response)?;
+        let mut left = 8;
+        Ok(Body::late(move |_| {
+            left = u32::checked_sub(left, 1)?;
+            thread::sleep(Duration::from_millis(150));
+            Some(Ok(vec![b'x'; 30_000].into()))
+        }))
+    };
+    let (address, handle, thread) = serve_narrowly(configure, app);
     let mut client = connect_narrow(address);
     client.send(&get("/"));
     // Not at once, but faster than it has to be.
