@@ -165,7 +165,6 @@ impl Core {
             }
             if !waiting.is_empty() {
                 if let Some(connection) = waiting.expired(self.shared.clock.now()) {
-                    self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
                     return Some(Job::Overload(connection));
                 }
                 if may_block()
@@ -263,7 +262,6 @@ impl Core {
             }
             Next::Thread { fresh } => {
                 if let Err(connection) = waiting.push(connection, fresh, now) {
-                    self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
                     self.refused.push_back(connection);
                 }
                 return;

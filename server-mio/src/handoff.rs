@@ -5,8 +5,9 @@
 //! again and goes on, as if nothing had happened. That is the usual course, and costs a few atomic instructions.
 //!
 //! If the application blocks, the *monitor* sees the same ticket at two looks, and summons a thread that *stands
-//! by*; where that was to be expected ([`forecast`](crate::forecast)), the leader has done so. It takes the lock, which is free, and is the leader now. The thread that comes back finds the lock taken: it is
-//! *detached*, sends its connection to the loop's inbox, helps with requests that wait for a thread, and stands by.
+//! by*; where that was to be expected ([`forecast`](crate::forecast)), the leader has done so. It takes the lock, which
+//! is free, and is the leader now. The thread that comes back finds the lock taken: it is *detached*, sends its connection
+//! to the loop's inbox, helps with requests that wait for a thread, and stands by.
 //!
 //! What holds, and what the model in the tests shows for every interleaving:
 //!
@@ -94,7 +95,7 @@ impl Handoff {
         self.ticket.load(Ordering::Acquire) == ticket.0
     }
 
-    /// Whether the monitor has looked since, or somebody has taken over.
+    /// Whether the monitor has met it since, or somebody has taken over.
     #[inline]
     pub(crate) fn was_seen(&self, ticket: Ticket) -> bool {
         self.seen.load(Ordering::Relaxed) == ticket.0 || !self.is_current(ticket)
@@ -152,11 +153,12 @@ impl Handoff {
     /// For the monitor: the ticket, and whether it is that of a thread that drives a connection.
     pub(crate) fn look(&self) -> (u64, bool) {
         let ticket = self.ticket.load(Ordering::SeqCst);
-        let drives = ticket & 1 == 1;
-        if drives {
-            self.seen.store(ticket, Ordering::Relaxed);
-        }
-        (ticket, drives)
+        (ticket, ticket & 1 == 1)
+    }
+
+    /// For the monitor: it has met the thread with this ticket in the application.
+    pub(crate) fn meet(&self, ticket: u64) {
+        self.seen.store(ticket, Ordering::Relaxed);
     }
 
     fn threads(&self) -> MutexGuard<'_, Threads> {
@@ -343,6 +345,7 @@ mod tests {
         let ticket = take_the_lead(&handoff);
         assert!(!handoff.was_seen(ticket));
         assert_eq!(handoff.look(), (ticket.0, true));
+        handoff.meet(ticket.0);
         assert!(handoff.was_seen(ticket));
         handoff.arrive(ticket);
         let ticket = handoff.depart();

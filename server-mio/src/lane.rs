@@ -1,5 +1,6 @@
 //! [`Lane`]: a loop with its threads, and the requests that wait for one of them.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -171,8 +172,11 @@ fn give_up(connections: VecDeque<Box<Connection>>, worker: &mut Worker) {
 /// What the application does is caught where it is called; what comes here is a panic of what it has left behind, of a hook,
 /// or a fault in this crate. The thread survives it.
 fn guarded<R>(shared: &Shared, what: impl FnOnce() -> R) -> Option<R> {
-    let done = catch_unwind(AssertUnwindSafe(what));
-    done.map_err(|panic| shared.config.errors.write(&format!("server-mio: {}\n", panicked(panic)))).ok()
+    catch_unwind(AssertUnwindSafe(what)).map_err(|panic| tell(shared, panic)).ok()
+}
+
+fn tell(shared: &Shared, panic: Box<dyn Any + Send>) {
+    shared.config.errors.write(&format!("server-mio: {}\n", panicked(panic)));
 }
 
 /// As [`drive`], for who does not lead.
@@ -194,8 +198,7 @@ fn drive(worker: &mut Worker, job: Job, may_block: bool) -> (usize, Option<Box<C
         None => connection.overload(worker),
     }));
     let next = next.unwrap_or_else(|panic| {
-        // What the application does is caught where it is called; this is a hook's panic, or a fault here.
-        worker.shared.config.errors.write(&format!("server-mio: {}\n", panicked(panic)));
+        tell(&worker.shared, panic);
         connection.socket.spoil();
         Next::Close
     });

@@ -308,6 +308,9 @@ fn watch(shared: &Shared, lanes: &[Arc<Lane>]) {
         for (lane, seen) in lanes.iter().zip(&mut seen) {
             let now = lane.handoff.look();
             let driving = now.1;
+            if driving {
+                lane.handoff.meet(now.0);
+            }
             // Few have been driven since: each takes its time, and others could be served meanwhile.
             if driving && now.0.wrapping_sub(seen.0) <= SLOW_TICKETS {
                 calm = 0;

@@ -1,6 +1,7 @@
 //! Refusals, deadlines, and the end of a connection.
 
 use std::io;
+use std::sync::atomic::Ordering;
 
 use super::{Connection, LAST_CALL, Next, PAUSE, Phase, Ready, Received, Step};
 use crate::clock::{Pace, millis};
@@ -14,8 +15,9 @@ impl Connection {
         matches!(self.phase, Phase::Linger { .. })
     }
 
-    /// A request that waited too long for a thread, or too many wait: 503.
+    /// There is no place for a new connection, or no thread for a request: 503.
     pub(crate) fn overload(&mut self, worker: &mut Worker) -> Next {
+        worker.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
         self.refuse(worker, Reject::Overload);
         self.drive(worker, Ready::NONE, false)
     }

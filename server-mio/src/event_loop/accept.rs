@@ -196,7 +196,6 @@ impl Core {
             self.dismiss(&stream);
         } else {
             let connection = self.place(stream, peer, true);
-            self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
             self.refused.push_back(connection);
         }
     }
